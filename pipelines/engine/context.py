@@ -1,0 +1,63 @@
+"""What a runner is given beside its request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from pipelines.engine.errors import Cancelled
+from pipelines.engine.jobs import Event, Saved, Warned
+from presets.gallery import Gallery
+from presets.requests import AnyRequest
+
+if TYPE_CHECKING:
+    from pipelines.engine.manager import PipelineManager
+    from pipelines.engine.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The models, the way to report and the way to save, for one job.
+
+    `models` hands out pipelines, `policy` says what was decided for the device.
+    """
+
+    models: "PipelineManager"
+    policy: "Policy"
+    gallery: Gallery
+    send: Callable[[Event], None]
+    is_cancelled: Callable[[], bool]
+
+    def report(self, event: Event) -> None:
+        """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
+        self.check()
+        self.send(event)
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the job has been cancelled."""
+        if self.is_cancelled():
+            raise Cancelled
+
+    def warn(self, message: str) -> None:
+        self.report(Warned(message=message))
+
+    def save(
+        self,
+        index: int,
+        image: Image.Image,
+        request: AnyRequest,
+        timings: Mapping[str, float],
+        about: Mapping[str, Any],
+        warnings: tuple[str, ...] = (),
+    ) -> Saved:
+        """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
+
+        `about` is what else stands in the picture's metadata (model hash, device, precision, versions); timings in
+        seconds. The picture is kept even if the job is cancelled at this moment.
+        """
+        record = {"timings": dict(timings), "warnings": list(warnings), **about}
+        path = self.gallery.add(image, request, record)
+        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)
+        self.send(saved)
+        return saved

@@ -1,0 +1,88 @@
+"""What can go wrong with a model or a job, as sentences.
+
+    UserError (presets/errors.py)
+    +-- ModelNotFound         no checkpoint of that name               E-MODEL-MISSING
+    +-- ModelCorrupt          the file is not what it says             E-MODEL-CORRUPT
+    +-- ModelFamily           a file of another kind or family         E-MODEL-FAMILY
+    +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
+    +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
+    +-- PromptWeight          a weight that is no finite number        E-WEIGHT
+    +-- BrokenPicture         the decode gave NaN                      E-NAN
+    +-- OutOfMemory           does not fit on the device               E-MEMORY
+    +-- WorkerDied            the worker process ended during the job  E-WORKER
+    +-- Busy                  the queue is full                        E-BUSY
+
+`Cancelled` is no error of the person's and stands apart.
+"""
+
+from collections.abc import Sequence
+
+from presets.errors import UserError, shortened
+
+
+class Cancelled(Exception):
+    """Raised inside a job where it reports, once it has been cancelled."""
+
+
+class ModelNotFound(UserError):
+    code = "E-MODEL-MISSING"
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"No checkpoint is called {shortened(name)}.{hint}", field="checkpoint")
+
+
+class ModelCorrupt(UserError):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"The file of {shortened(name)} cannot be used: {reason}.", field="checkpoint")
+
+
+class ModelFamily(UserError):
+    code = "E-MODEL-FAMILY"
+
+    def __init__(self, name: str, what: str, advice: str):
+        super().__init__(f"{shortened(name)} is {what}: {advice}.", field="checkpoint")
+
+
+class ModelUnsafe(UserError):
+    code = "E-MODEL-UNSAFE"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
+
+
+class LoraNotFound(UserError):
+    code = "E-LORA-UNKNOWN"
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(f"No LoRA is called {shortened(name)}.{hint}", field="loras")
+
+
+class BrokenPicture(UserError):
+    code = "E-NAN"
+
+    def __init__(self, checkpoint: str):
+        super().__init__(
+            f"The picture holds no valid numbers (NaN). The weights of {shortened(checkpoint)} are probably damaged."
+        )
+
+
+class OutOfMemory(UserError):
+    code = "E-MEMORY"
+
+
+class WorkerDied(UserError):
+    code = "E-WORKER"
+
+    def __init__(self, exit_code: int | None):
+        super().__init__(
+            f"The worker process stopped during this job (exit code {exit_code}). It is being restarted; "
+            "please send the job again."
+        )
+
+
+class Busy(UserError):
+    code = "E-BUSY"

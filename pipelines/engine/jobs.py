@@ -1,0 +1,246 @@
+"""Jobs and their events: all that a face knows of the engine. No torch here.
+
+Requests go down, events come up, both as JSON. A job's events are, in order: `Queued` (each time its place changes),
+`Loading`, `Progress` and `Warned` as it runs, one `Saved` per picture, and at its end exactly one of `Finished`,
+`Failed` and `Stopped`.
+"""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from presets.errors import UserError
+from presets.requests import AnyRequest
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class Queued(_Event):
+    """Waiting. `position` 1 is next; `detail` says what is waited for where that is not another job."""
+
+    type: Literal["queued"] = "queued"
+    position: int
+    detail: str = ""
+
+
+class Loading(_Event):
+    """Something that is not a step takes its time: libraries, a checkpoint, a download."""
+
+    type: Literal["loading"] = "loading"
+    what: str
+    fraction: float | None = Field(default=None, ge=0, le=1)
+
+
+class Progress(_Event):
+    """Step `step` of `steps` of picture `picture` of `pictures` (all counted from 1) is done.
+
+    `seconds` since the first step began, `remaining` the estimate for this picture. `preview` is a JPEG of the
+    picture so far, on some steps only.
+    """
+
+    type: Literal["progress"] = "progress"
+    picture: int
+    pictures: int
+    step: int
+    steps: int
+    seconds: float
+    remaining: float
+    preview: bytes | None = None
+
+
+class Warned(_Event):
+    """The job goes on, but something differs from what the person may think."""
+
+    type: Literal["warned"] = "warned"
+    message: str
+
+
+class Saved(_Event):
+    """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds."""
+
+    type: Literal["saved"] = "saved"
+    index: int
+    path: Path
+    request: AnyRequest
+    timings: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+
+
+class Finished(_Event):
+    """All pictures are saved. Timings in seconds."""
+
+    type: Literal["finished"] = "finished"
+    timings: dict[str, float] = {}
+
+
+class Failed(_Event):
+    """The job ended without the rest of its pictures; `message` is for the person."""
+
+    type: Literal["failed"] = "failed"
+    code: str
+    message: str
+    field: str | None = None
+
+
+class Stopped(_Event):
+    """The job was cancelled. Pictures saved before stay."""
+
+    type: Literal["stopped"] = "stopped"
+
+
+Event = Annotated[
+    Queued | Loading | Progress | Warned | Saved | Finished | Failed | Stopped, Field(discriminator="type")
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads and writes any event as JSON."""
+
+LAST_EVENTS = (Finished, Failed, Stopped)
+
+
+class Job:
+    """One submitted request. Any thread may read it; `events()` and `stream()` may be called any number of times,
+    each giving all events from the first."""
+
+    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None]):
+        self.id = uuid.uuid4().hex
+        self.request = request
+        self.created = time.time()
+        self._cancel = cancel
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def done(self) -> bool:
+        return bool(self._events) and isinstance(self._events[-1], LAST_EVENTS)
+
+    @property
+    def saved(self) -> list[Saved]:
+        """The pictures that exist so far."""
+        return [event for event in self._events if isinstance(event, Saved)]
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does within one step. Nothing happens if it has ended."""
+        if not self.done:
+            self._cancel(self)
+
+    def put(self, event: Event) -> None:
+        """Append an event (the engine's business). Events after the last are dropped."""
+        with self._changed:
+            if self.done:
+                return
+            self._events.append(event)
+            self._changed.notify_all()
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def events(self) -> Iterator[Event]:
+        """All events, waiting for those to come; ends after the last."""
+        index = 0
+        while True:
+            event = self._wait_for(index)
+            yield event
+            if isinstance(event, LAST_EVENTS):
+                return
+            index += 1
+
+    def _wait_for(self, index: int) -> Event:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._events) > index)
+            return self._events[index]
+
+    async def stream(self) -> AsyncIterator[Event]:
+        """As `events()` for an event loop: a waiting caller holds no thread."""
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        with self._changed:
+            self._listeners.add(wake)
+        try:
+            index = 0
+            while True:
+                while index < len(self._events):
+                    yield self._events[index]
+                    if isinstance(self._events[index], LAST_EVENTS):
+                        return
+                    index += 1
+                await news.wait()
+                news.clear()
+        finally:
+            with self._changed:
+                self._listeners.discard(wake)
+
+    def result(self) -> list[Saved]:
+        """Wait for the end; the saved pictures, or `UserError` with the failure's sentence and code."""
+        for event in self.events():
+            if isinstance(event, Failed):
+                raise UserError(event.message, code=event.code, field=event.field)
+        return self.saved
+
+
+class ModelInfo(BaseModel):
+    """A checkpoint as a face shows it. `native_size` is (width, height) in pixels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    family: str
+    native_size: tuple[int, int]
+    size_bytes: int
+    note: str = ""
+
+
+class TokenCount(BaseModel):
+    """`tokens` of the prompt without markers, in `chunks` of `chunk_size` as the text encoder reads them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: int
+    chunks: int
+    chunk_size: int
+
+
+class EngineStatus(BaseModel):
+    """What the engine is doing: "starting" until the libraries are loaded, "restarting" after a crash."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["starting", "ready", "busy", "restarting", "stopped"]
+    detail: str = ""
+    waiting: int = 0
+
+
+class Engine(Protocol):
+    """The one seam between faces and work. Every method returns at once and may be called from any thread."""
+
+    def submit(self, request: AnyRequest) -> Job:
+        """Queue a request. Raises `UserError` if it cannot work as far as can be told by now."""
+        ...
+
+    def job(self, identifier: str) -> Job | None: ...
+
+    def models(self) -> Sequence[ModelInfo]:
+        """The checkpoints there are now, the default first."""
+        ...
+
+    def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
+        """Tokens of `prompt` for the named checkpoint ("" is the default)."""
+        ...
+
+    def status(self) -> EngineStatus: ...
+
+    def close(self) -> None:
+        """Stop the worker. Waiting jobs fail with a sentence."""
+        ...

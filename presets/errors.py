@@ -1,0 +1,40 @@
+"""What a person is told when something they gave cannot be used.
+
+UserError                 a sentence for the person, with a code such as "E-SIZE"
++-- InvalidField          one field of a request, refused before anything is queued
+(pipelines/engine/errors.py adds those about models and jobs)
+"""
+
+MESSAGE_LIMIT = 300
+
+
+def shortened(value: object, limit: int = 60) -> str:
+    """`repr(value)` cut to `limit` characters, safe to stand in a sentence whatever the value is."""
+    text = repr(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class UserError(Exception):
+    """A problem that the person can mend.
+
+    `code` is stable (clients may match on it), `field` names the request's field where there is one,
+    and the message is one or two sentences of at most 300 characters: what was given, what is allowed,
+    what to do.
+    """
+
+    code = "E-ERROR"
+
+    def __init__(self, message: str, *, code: str | None = None, field: str | None = None):
+        self.code = code or type(self).code
+        self.field = field
+        self.message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+        super().__init__(f"{self.message} [{self.code}]")
+
+
+class InvalidField(UserError):
+    """A request's field holds a value that is refused at submit (HTTP 422)."""
+
+    code = "E-FIELD"
+
+    def __init__(self, field: str, message: str, *, code: str | None = None):
+        super().__init__(message, code=code, field=field)

@@ -1,0 +1,191 @@
+"""Requests: what is wanted, one frozen model per kind of job.
+
+A request is at once the form, the preset, the API body, the command line and the picture's metadata. Values are
+checked when it is made; `parse` turns pydantic's complaint into one `InvalidField`. `resolved()` then leaves nothing
+to chance, and only a resolved request is run and saved.
+"""
+
+import random
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from presets import fields
+from presets.errors import InvalidField, shortened
+from presets.samplers import SCHEDULES_OF
+
+RequestType = TypeVar("RequestType", bound="Request")
+
+
+class Request(BaseModel):
+    """Base of all kinds. `kind` is the stem that names its tab, endpoint, command and presets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what will be done otherwise than the person may think. Never an error."""
+        return ()
+
+
+class LoraUse(BaseModel):
+    """A LoRA by its name in the list, and how strongly it is applied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: fields.Text = Field(max_length=300, description="The LoRA's name in the list.")
+    strength: fields.AdapterStrength = 1.0
+
+
+class TextToImage(Request):
+    """Make pictures from words."""
+
+    title: ClassVar[str] = "Text to image"
+
+    kind: Literal["text-to-image"] = "text-to-image"
+    prompt: fields.Prompt
+    negative_prompt: fields.NegativePrompt = ""
+    checkpoint: fields.CheckpointName = ""
+    steps: fields.Steps = 20
+    width: fields.Width = None
+    height: fields.Height = None
+    count: fields.Count = 1
+    seed: fields.Seed = fields.RANDOM_SEED
+    guidance_scale: fields.GuidanceScale = 5.0
+    sampler: fields.SamplerName = "DPM++ 2M"
+    schedule: fields.ScheduleName = "automatic"
+    clip_skip: fields.ClipSkip = 1
+    loras: Annotated[
+        tuple[LoraUse, ...],
+        Field(
+            max_length=16,
+            description="LoRAs to apply, each with its strength.",
+            json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
+        ),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _schedule_fits_sampler(self) -> "TextToImage":
+        allowed = SCHEDULES_OF[self.sampler]
+        if self.schedule not in allowed:
+            raise PydanticCustomError(
+                "schedule_fits_sampler",
+                "Schedule {schedule} does not go with sampler {sampler}: it takes {allowed}.",
+                {
+                    "field": "schedule",
+                    "schedule": repr(self.schedule),
+                    "sampler": repr(self.sampler),
+                    "allowed": ", ".join(allowed),
+                },
+            )
+        return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        cleaned = ("prompt", "negative_prompt")
+        names = [
+            name for name in cleaned if fields.without_control_characters(getattr(self, name)) != getattr(self, name)
+        ]
+        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in names)
+
+    def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
+        """This request with nothing left to chance: the seed drawn, sizes and checkpoint named, text cleaned.
+
+        `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
+        """
+        seed = self.seed if self.seed != fields.RANDOM_SEED else random.SystemRandom().randrange(2**32)
+        return self.model_copy(
+            update={
+                "prompt": fields.without_control_characters(self.prompt),
+                "negative_prompt": fields.without_control_characters(self.negative_prompt),
+                "checkpoint": checkpoint,
+                "width": self.width or native_size[0],
+                "height": self.height or native_size[1],
+                "seed": seed,
+            }
+        )
+
+    def picture(self, index: int) -> "TextToImage":
+        """The request that makes picture `index` of this (resolved) one alone."""
+        return self.model_copy(update={"seed": (self.seed + index) % (fields.SEED_MAXIMUM + 1), "count": 1})
+
+
+AnyRequest = TextToImage
+"""The union of all kinds, told apart by `kind`."""
+
+KINDS: dict[str, type[TextToImage]] = {"text-to-image": TextToImage}
+
+
+def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
+    """`values` as a request of `kind`. Raises `InvalidField` for the first field that is wrong."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise invalid_field(kind, error) from None
+
+
+def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
+    """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
+    detail = error.errors(include_url=False)[0]
+    location = detail["loc"]
+    context = detail.get("ctx", {})
+    if not location:
+        field = str(context.get("field", ""))
+        return InvalidField(field, detail["msg"], code=field_extra(kind, field).get("code"))
+    name = str(location[0])
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(field for field in kind.model_fields if field != "kind")
+        owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
+        return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
+    if detail["type"] == "missing":
+        path = ".".join(str(part) for part in location)
+        return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
+    code = _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code")
+    return InvalidField(name, _sentence(kind, location, detail), code=code)
+
+
+_PROBLEM_CODES = {
+    "encodable": "E-TEXT-ENCODING",
+    "string_type": "E-API-ARGS",
+    "tuple_type": "E-API-ARGS",
+    "model_type": "E-API-ARGS",
+}
+
+
+def field_extra(kind: type[BaseModel], name: str) -> dict[str, Any]:
+    """What the faces know of a field beside its bounds (code, label, unit, step, group)."""
+    field = kind.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    return extra if isinstance(extra, dict) else {}
+
+
+def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: Any) -> str:
+    name = str(location[0])
+    label = field_extra(kind, name).get("label", name)
+    if len(location) > 1:
+        label += " (" + ".".join(str(part) for part in location[1:]) + ")"
+    value = detail["input"]
+    if detail["type"] == "string_too_long":
+        return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
+    allowed = allowed_values(kind, name)
+    if detail["type"] == "literal_error":
+        near = get_close_matches(str(value), allowed.split(", "), n=1, cutoff=0.0)
+        return f"{label} cannot be {shortened(value, 30)}. Did you mean {near[0]!r}? Allowed: {allowed}."
+    reason = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
+
+
+def allowed_values(kind: type[BaseModel], name: str) -> str:
+    """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
+    schema = kind.model_json_schema()["properties"].get(name, {})
+    for part in (schema, *schema.get("anyOf", ())):
+        if "enum" in part:
+            return ", ".join(part["enum"])
+        if "minimum" in part and "maximum" in part:
+            step = " in steps of 8" if schema.get("unit") == "px" else ""
+            return f"{part['minimum']} to {part['maximum']}{step}"
+    return ""

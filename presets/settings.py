@@ -1,0 +1,65 @@
+"""Settings: where things lie and what the machine should be used for. A file < environment (EASEL_*) < arguments."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SETTINGS_FILE = "settings.json"
+
+
+class Settings(BaseSettings):
+    """Every setting; each can stand in `settings.json` under the home, in EASEL_<NAME> and as an argument."""
+
+    model_config = SettingsConfigDict(env_prefix="EASEL_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path("~/Easel"), description="Folder of models, pictures and settings.")
+    models_dir: tuple[Path, ...] = Field(default=(), description="More folders to look for models in.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int | None = Field(default=None, ge=0, le=65535, description="Port of the page; 7860 or the next free one.")
+    share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that draws.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        default="auto", description="Precision of the weights; auto takes what the device is good at."
+    )
+    attention: Literal["auto", "xformers", "sdpa"] = Field(
+        default="auto", description="Attention kernel; auto takes xformers on CUDA where it runs, else PyTorch's."
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the worker; all cores if unset.")
+    memory_budget: int | None = Field(
+        default=None, ge=0, description="Bytes of weights kept loaded; half of the memory if unset."
+    )
+    in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
+    offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
+
+    @property
+    def model_roots(self) -> tuple[Path, ...]:
+        """Folders that hold `checkpoints/`, `loras/` ...: the home's own first."""
+        return (self.home / "models", *self.models_dir)
+
+
+def load_settings(arguments: Mapping[str, Any]) -> Settings:
+    """Settings from the home's file, the environment and `arguments` (those not None), the last winning.
+
+    Raises `pydantic.ValidationError` for a value that is not allowed, `ValueError` for a file that is no JSON object.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    home = Path(given.get("home") or os.environ.get("EASEL_HOME") or Settings.model_fields["home"].default)
+    home = home.expanduser().absolute()
+    from_file = _read_file(home / SETTINGS_FILE)
+    from_environment = {name for name in Settings.model_fields if f"EASEL_{name.upper()}" in os.environ}
+    kept = {name: value for name, value in from_file.items() if name not in from_environment}
+    return Settings(**{**kept, **given, "home": home})
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object.")
+    return values
