@@ -66,9 +66,7 @@ def test_pipelines_know_no_page(name):
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("pipelines.engine.")])
 def test_the_engine_imports_no_task(name):
-    assert all(
-        module.startswith("pipelines.engine.") or module.startswith("presets.") for module in project_imports(name)
-    )
+    assert all(module.startswith(("pipelines.engine.", "presets.")) for module in project_imports(name))
 
 
 def test_a_task_imports_no_task():
