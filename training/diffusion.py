@@ -117,11 +117,13 @@ def train_diffusion(
     if checkpoint.exists():
         learner.load(checkpoint)
         tell(f"resumed at step {learner.step}")
-    predict = torch.compile(learner.unet) if compiled else learner.unet
+    read, predict = learner.text_encoder, learner.unet
+    if compiled:
+        read, predict = torch.compile(read), torch.compile(predict)
     began, saved, losses = time.monotonic(), time.monotonic(), []
     first = learner.step
     while learner.step < recipe.unet_steps:
-        losses.append(_train_step(learner, recipe, predict, batches.at(learner.step)))
+        losses.append(_train_step(learner, recipe, read, predict, batches.at(learner.step)))
         if learner.step % 50 == 0:
             pace = (time.monotonic() - began) / (learner.step - first)
             tell(f"step {learner.step}/{recipe.unet_steps} loss {sum(losses) / len(losses):.4f} {pace:.3f} s/step")
@@ -132,12 +134,14 @@ def train_diffusion(
     learner.save(checkpoint)
 
 
-def _train_step(learner: Learner, recipe: Recipe, predict: Callable, batch: dict[str, torch.Tensor]) -> float:
+def _train_step(
+    learner: Learner, recipe: Recipe, read: Callable, predict: Callable, batch: dict[str, torch.Tensor]
+) -> float:
     rate = recipe.learning_rate * _share_of_rate(learner.step, recipe.unet_steps)
     for group in learner.optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        words = learner.text_encoder(batch["tokens"]).last_hidden_state
+        words = read(batch["tokens"]).last_hidden_state
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         guess = predict(latents, batch["times"], words, return_dict=False)[0]
     loss = torch.nn.functional.mse_loss(guess.float(), batch["target"])

@@ -44,10 +44,11 @@ def encode_scenes(
         if file.exists():
             continue
         indices = range(start, min(start + CHUNK, recipe.scenes))
-        parts = [
-            autoencoder.encode(pixels_of(indices[at : at + 16], recipe.size)).latent_dist.mean
-            for at in range(0, len(indices), 16)
-        ]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            parts = [
+                autoencoder.encode(pixels_of(indices[at : at + 16], recipe.size)).latent_dist.mean
+                for at in range(0, len(indices), 16)
+            ]
         partial = file.with_suffix(".part")
         with partial.open("wb") as stream:
             numpy.save(stream, torch.cat(parts).half().numpy())
