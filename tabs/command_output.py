@@ -28,8 +28,12 @@ class Output:
         self.paths: list[Path] = []
         self._place = place
         self._count = count
-        if place is not None:
+        if place is None:
+            return
+        try:
             self._check(Path(place), place)
+        except OSError as error:
+            raise OutputRefused(f"{shortened(place)} cannot be written: {error.strerror}.") from None
 
     def keep(self, saved: Saved) -> None:
         """Copy a saved picture, byte for byte, to its place; it appears there whole or not at all."""
@@ -66,11 +70,8 @@ class Output:
 
 
 def _check_writable(folder: Path) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputRefused(f"The folder {shortened(str(folder))} cannot be written: {error.strerror}.") from None
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _copy(source: Path, target: Path) -> None:
