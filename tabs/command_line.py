@@ -88,6 +88,7 @@ def run_request(engine: Engine, arguments: Arguments) -> int:
     try:
         last = _follow(job, output, ProgressLine(sys.stderr, quiet=arguments.quiet))
     except UserError as error:
+        job.cancel()
         return _complain(error, FAILED)
     _report(job, output, last, arguments)
     if isinstance(last, Failed):
