@@ -42,6 +42,7 @@ class Arguments:
     output: str | None = None
     quiet: bool = False
     json: bool = False
+    debug: bool = False
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
@@ -55,6 +56,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         output=given.get("output"),
         quiet=given.get("quiet", False),
         json=given.get("json", False),
+        debug=given.get("debug", False),
     )
 
 
@@ -159,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     description = "Easel, a Stable Diffusion studio in a browser tab. Without a command it serves the page."
     parser = _Parser(prog="easel", description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     _add_options(parser.add_argument_group("settings"), Settings, Settings.model_fields, "before.")
+    parser.add_argument("--debug", action="store_true", help="Show where in the program an error came from.")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, kind in KINDS.items():
         about = (kind.__doc__ or kind.title).strip()

@@ -37,7 +37,7 @@ def requests(draw: some.DrawFn) -> TextToImage:
         sampler=sampler,
         schedule=schedule,
         clip_skip=draw(some.integers(1, 12)),
-        loras=tuple(draw(some.lists(adapters, max_size=3))),
+        loras=tuple(draw(some.lists(adapters, max_size=3, unique_by=lambda lora: lora.name))),
     )
 
 

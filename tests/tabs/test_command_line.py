@@ -101,6 +101,7 @@ def test_settings_stand_before_and_after_the_command():
 def test_without_a_command_the_page_is_wanted():
     arguments = parse_arguments(["--host", "0.0.0.0", "--port", "8000", "--no-share"])
     assert arguments == Arguments(settings={"host": "0.0.0.0", "port": 8000, "share": False})
+    assert parse_arguments(["--debug"]).debug
 
 
 @pytest.mark.parametrize(
