@@ -160,6 +160,28 @@ def test_a_refusing_disk_is_told_in_a_sentence(tmp_path):
         Gallery(tmp_path / "pictures").add(RED, request(), {})
 
 
+REFUSED_WHILE_WRITING = """
+import resource, signal, sys
+from pathlib import Path
+from PIL import Image
+from presets.gallery import Gallery, PictureNotSaved
+from presets.requests import TextToImage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    Gallery(Path(sys.argv[1])).add(Image.new("RGB", (8, 8)), TextToImage(prompt="lost"), {})
+except PictureNotSaved as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_file_that_the_disk_cuts_off_is_not_left_behind(gallery):
+    command = [sys.executable, "-c", REFUSED_WHILE_WRITING, str(gallery.root)]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == "E-DISK\n"
+    assert not list(gallery.root.glob("*/*")) and gallery.recent() == []
+
+
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path

@@ -102,7 +102,7 @@ def test_a_picture_of_another_program_carries_no_request(tmp_path):
         "7",
         "[" * 100_000,
         "9" * 5_000,
-        " " * 2**20 + "{}",
+        chunk(record={"long": "x" * 2**20}),
         chunk(easel=2),
         chunk(easel=True),
         chunk(easel="1"),

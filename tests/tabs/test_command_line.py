@@ -11,11 +11,11 @@ import pytest
 from fake_engine import FakeEngine
 
 from pipelines.engine.errors import OutOfMemory
+from pipelines.engine.jobs import Job
 from presets.errors import UserError
 from presets.requests import KINDS, LoraUse, TextToImage, parse
 from presets.settings import Settings
 from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request
-from tabs.command_output import Output, OutputRefused
 
 
 @pytest.fixture
@@ -210,14 +210,19 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(engine,
     assert "E-OUTPUT" in capsys.readouterr().err
 
 
-def test_a_copy_that_fails_says_where_the_picture_is(engine, tmp_path):
-    run(engine)
+def test_a_copy_that_fails_says_where_the_picture_is_and_ends_the_job(tmp_path, capsys):
     folder = tmp_path / "out"
     folder.mkdir()
-    output = Output(str(folder / "house.png"), 1)
-    folder.rmdir()
-    with pytest.raises(OutputRefused, match="is in the gallery as"):
-        output.keep(engine.submitted[0].saved[0])
+
+    class Engine(FakeEngine):
+        def submit(self, request: TextToImage) -> Job:
+            folder.rmdir()
+            return super().submit(request)
+
+    engine = Engine(tmp_path / "pictures", step_seconds=0.01)
+    assert run(engine, "--count", "8", "--output", str(folder / "house.png")) == 1
+    assert "is in the gallery as" in capsys.readouterr().err
+    assert len(engine.submitted[0].result()) < 8
 
 
 def test_json_tells_what_was_run_and_how_long_it_took(engine, capsys):
