@@ -119,6 +119,13 @@ class Gallery:
         self._use_index(lambda index: _in_transaction(index, self._fill))
 
     def _select(self, rest: str, *values: str | int) -> list[Picture]:
+        pictures = self._listed(rest, *values)
+        if all(picture.path.is_file() for picture in pictures):
+            return pictures
+        self._matches_files = False  # somebody removed files by hand
+        return self._listed(rest, *values)
+
+    def _listed(self, rest: str, *values: str | int) -> list[Picture]:
         query = f"SELECT path, created, kind, width, height, request FROM pictures {rest}"
         rows = self._use_index(lambda index: index.execute(query, values).fetchall())
         return [self._picture(*row) for row in rows]

@@ -123,6 +123,14 @@ def test_an_index_of_another_version_is_made_anew(gallery):
     assert gallery.recent() == before
 
 
+def test_a_picture_removed_by_hand_is_no_longer_listed(gallery):
+    paths = [gallery.add(RED, request(seed=seed), {}) for seed in range(4)]
+    paths[3].unlink()
+    assert [picture.path for picture in gallery.recent(limit=2)] == [paths[2], paths[1]]
+    paths[2].unlink()
+    assert gallery.get("-".join((paths[2].parent.name, paths[2].stem))) is None
+
+
 def test_rebuilding_forgets_what_vanished_and_learns_what_was_put_there(gallery):
     first, second = (gallery.add(RED, request(seed=seed), {}) for seed in (1, 2))
     first.unlink()
