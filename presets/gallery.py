@@ -160,7 +160,8 @@ class Gallery:
         with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as index:
             index.execute("PRAGMA synchronous = NORMAL")  # a lost row is found again
             if _version(index) != INDEX_VERSION:
-                index.execute("PRAGMA journal_mode = WAL")
+                with suppress(sqlite3.OperationalError):  # busy: another process is doing the same
+                    index.execute("PRAGMA journal_mode = WAL")
                 _in_transaction(index, self._fill_if_older)
             elif not self._matches_files:
                 _in_transaction(index, self._match_files)
