@@ -5,6 +5,7 @@ checked when it is made; `parse` turns pydantic's complaint into one `InvalidFie
 to chance, and only a resolved request is run and saved.
 """
 
+import functools
 import random
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -179,9 +180,15 @@ def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: An
     return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
 
 
+@functools.cache
+def field_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each field of a model, by its name. Not to be changed: it is made once."""
+    return kind.model_json_schema()["properties"]
+
+
 def allowed_values(kind: type[BaseModel], name: str) -> str:
     """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
-    schema = kind.model_json_schema()["properties"].get(name, {})
+    schema = field_schemas(kind).get(name, {})
     for part in (schema, *schema.get("anyOf", ())):
         if "enum" in part:
             return ", ".join(part["enum"])
