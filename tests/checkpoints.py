@@ -2,6 +2,7 @@
 original key layout."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,19 @@ from pipelines.engine.families import CONFIGS
 Tensors = dict[str, torch.Tensor]
 
 
-def tiny_sd1(seed: int = 0, **unet: Any) -> StableDiffusionPipeline:
+def tiny_sd1(seed: int = 0, width: int = 64) -> StableDiffusionPipeline:
     torch.manual_seed(seed)
     return StableDiffusionPipeline(
         tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
         text_encoder=CLIPTextModel(_text("quick_gelu")).half().eval(),
         unet=UNet2DConditionModel(
             sample_size=16,
-            block_out_channels=(32, 64),
+            block_out_channels=(32, width),
             layers_per_block=1,
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             cross_attention_dim=64,
             attention_head_dim=8,
-            **unet,
         )
         .half()
         .eval(),
@@ -110,7 +110,12 @@ def _scheduler() -> DDIMScheduler:
 
 
 def save_folder(pipe: Any, path: Path) -> Path:
+    """The pipeline as a diffusers folder, its tokenizers as vocabulary and merges, as published folders have them."""
     pipe.save_pretrained(path, safe_serialization=True)
+    for tokenizer in path.glob("tokenizer*"):
+        (tokenizer / "tokenizer.json").unlink()
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copy(CONFIGS / "clip" / name, tokenizer)
     return path
 
 

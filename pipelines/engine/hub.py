@@ -76,7 +76,7 @@ def _fetch(name: str, report: Callable[[Event], None]) -> Path:
     plan = snapshot_download(name, allow_patterns=_TEXTS + _WEIGHTS, etag_timeout=_TIMEOUT, dry_run=True)
     wanted = needed([info.filename for info in plan])
     files = [info for info in plan if info.filename in wanted]
-    total = sum(info.file_size for info in files) or 1
+    total = sum(info.file_size or 0 for info in files) or 1
     done = 0
 
     def advance(count: float) -> None:
@@ -94,7 +94,7 @@ def _fetch(name: str, report: Callable[[Event], None]) -> Path:
             etag_timeout=_TIMEOUT,
             tqdm_class=_progress(advance),
         )
-        advance(before + info.file_size - done)
+        advance(before + (info.file_size or 0) - done)
         folder = Path(path).parents[info.filename.count("/")]
     return folder
 

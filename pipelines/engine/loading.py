@@ -1,6 +1,7 @@
 """Model -> loaded components. Runs in the worker."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,15 +96,16 @@ def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
     variant = weights_of(folder).variant
     component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
     _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
+    if part.startswith("text_encoder"):
+        for parameter in component.parameters():
+            parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
     return component.eval().requires_grad_(False)
 
 
 def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
     family = FAMILIES[model.family]
-    if part == "tokenizer":
-        return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True)
-    if part == "tokenizer_2":
-        return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token="!")
+    if part.startswith("tokenizer"):
+        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
     if part == "scheduler":
         return _scheduler(single_file.scheduler_config(family, tensors), model.family)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -116,6 +118,11 @@ def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor],
     return component.eval().requires_grad_(False)
 
 
+@functools.cache
+def _clip_tokenizer(padding: str) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
+
+
 def _empty(part: str, config: dict[str, Any]) -> Any:
     """The component with shapes but without memory."""
     with init_empty_weights():
@@ -126,11 +133,10 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
 
 def _scheduler(config: dict[str, Any], family: str) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
-    named = getattr(diffusers, str(config.get("_class_name")), None)
-    if isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin):
-        return named.from_config(config)
-    fallback = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    return fallback.from_config(config)
+    named: Any = getattr(diffusers, str(config.get("_class_name")), None)
+    if not (isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)):
+        named = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
+    return named.from_config(config)
 
 
 def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:

@@ -168,15 +168,14 @@ def bytes_of(component: Any) -> int:
 
 def _placed(components: Components, policy: Policy) -> Components:
     """The components on the policy's device, in its memory format and with its attention."""
-    for part, component in components.items():
-        if not isinstance(component, torch.nn.Module):
-            continue
-        component.to(policy.device)
-        if part in ("unet", "vae"):
-            if policy.channels_last:
-                component.to(memory_format=torch.channels_last)
-            if policy.attention == "xformers":
-                component.enable_xformers_memory_efficient_attention()
+    for component in components.values():
+        if isinstance(component, torch.nn.Module):
+            component.to(policy.device)
+    for part in ("unet", "vae"):
+        if policy.channels_last:
+            components[part].to(memory_format=torch.channels_last)
+        if policy.attention == "xformers":
+            components[part].enable_xformers_memory_efficient_attention()
     return components
 
 

@@ -153,7 +153,10 @@ def test_file_that_grows_is_still_being_copied_then_truncated_then_whole(catalog
 @pytest.mark.parametrize(
     ("shapes", "sentence"),
     [
-        ({"lora_unet_x_attn2_to_k.lora_down.weight": (4, 768)}, "a LoRA for Stable Diffusion 1.x: move it to the loras"),
+        (
+            {"lora_unet_x_attn2_to_k.lora_down.weight": (4, 768)},
+            "a LoRA for Stable Diffusion 1.x: move it to the loras",
+        ),
         ({"lora_unet_x_attn2_to_k.lora_down.weight": (4, 2048)}, "a LoRA for SDXL: move it to the loras"),
         ({"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_in.weight": (8, 4, 3, 3)}, "a VAE: move it"),
         ({"control_model.input_hint_block.0.weight": (4, 3)}, "a ControlNet: move it"),
