@@ -1,0 +1,237 @@
+"""Files on disk -> models, from headers and configs alone. No weights are read, nothing is unpickled.
+
+Checkpoints are the starter, then what lies in `checkpoints/` under each root: single safetensors files and diffusers
+folders, nested as the person likes. A name from outside is only ever looked up in that list, never joined to a path.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from pipelines.engine.errors import ModelCorrupt, ModelNotFound, ModelUnsafe
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
+from presets.errors import UserError, shortened
+
+STARTER_NAME = "storybook"
+DEEPEST = 8
+"""Levels of folders below `checkpoints/` that are looked into."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_PICKLED = (".ckpt", ".pt", ".pth", ".bin")
+
+
+class ModelPath(UserError):
+    """A name or file that leads out of the model folders, or to something that is no regular file."""
+
+    code = "E-MODEL-PATH"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file or folder that lies among the checkpoints but cannot be used, and why."""
+
+    path: Path
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the walk came upon; `is_safe` is false for what must not be opened, `reason` then says why."""
+
+    path: Path
+    name: str
+    reason: str = ""
+
+
+class Catalog:
+    """The checkpoints there are now. Any thread may call it, and often: what has not changed is not read again."""
+
+    def __init__(self, roots: Sequence[Path], starter: Path):
+        self._roots = tuple(roots)
+        self._starter = starter
+        self._known: dict[Path, tuple[str, Model | UserError]] = {}
+
+    def list(self) -> tuple[Model, ...]:
+        """Usable checkpoints, the default first, then by name."""
+        return tuple(model for _, model in self._scan().values() if isinstance(model, Model))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What lies among the checkpoints and cannot be used."""
+        return tuple(
+            Problem(path, error.message) for path, error in self._scan().values() if isinstance(error, UserError)
+        )
+
+    def find(self, name: str) -> Model:
+        """The checkpoint that `name` means: "" is the default; else a listed name, in any case, or its last part.
+
+        "owner/name" that is not listed is a model of the Hugging Face Hub. Raises `ModelNotFound`, or the error of
+        a file that cannot be used.
+        """
+        entries = {entry: found for entry, (_, found) in self._scan().items()}
+        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
+        if match is None:
+            return self._not_listed(name, tuple(entries))
+        found = entries[match]
+        if isinstance(found, UserError):
+            raise found.with_traceback(None)
+        return found
+
+    def lora_names(self) -> tuple[str, ...]:
+        """Names of the files in `loras/` under the roots."""
+        return tuple(
+            sorted({found.name for found in self._walk_roots("loras") if not found.reason and not found.path.is_dir()})
+        )
+
+    def _not_listed(self, name: str, names: Sequence[str]) -> Model:
+        if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
+            raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
+        folders = {entry.split("/")[0].lower() for entry in names if "/" in entry}
+        if _HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
+            return _hub_model(name)
+        raise ModelNotFound(name, near_names(name, names))
+
+    def _scan(self) -> dict[str, tuple[Path, Model | UserError]]:
+        """Name -> path and model or error. The starter is first."""
+        entries: dict[str, tuple[Path, Model | UserError]] = {
+            STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))
+        }
+        for found in sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path))):
+            name = _unique(found.name, entries)
+            entries[name] = (found.path, self._inspect(replace(found, name=name)))
+        paths = {path for path, _ in entries.values()}
+        self._known = {path: known for path, known in self._known.copy().items() if path in paths}
+        return entries
+
+    def _inspect(self, found: _Found) -> Model | UserError:
+        if found.reason:
+            return ModelPath(found.name, found.reason)
+        if found.path.suffix.lower() in _PICKLED and not found.path.is_dir():
+            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
+        try:
+            is_folder = found.path.is_dir()
+            identity = f"{found.name}|" + identity_of(files_of(found.path) if is_folder else iter((found.path,)))
+        except OSError as problem:
+            return ModelCorrupt(found.name, f"it cannot be read ({problem.strerror})")
+        known = self._known.get(found.path)
+        if known and known[0] == identity:
+            return known[1]
+        result = _inspected(found, is_folder)
+        if isinstance(result, Model) or not _is_fresh(found.path):
+            self._known[found.path] = (identity, result)
+        return result
+
+    def _walk_roots(self, kind: str) -> Iterator[_Found]:
+        allowed = [root.resolve() for root in self._roots]
+        for root in self._roots:
+            folder = root / kind
+            if _is_inside(folder.resolve(), allowed):
+                yield from _walk(folder, "", allowed, frozenset())
+            else:
+                yield _Found(folder, folder.name, _LEADS_OUT)
+
+
+_LEADS_OUT = "it is a link that leads out of the model folders; add the folder it leads to with --models-dir"
+
+
+def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[Path]) -> Iterator[_Found]:
+    """Candidates under `folder`; `above` are the resolved folders on the way here, so that links cannot go round."""
+    resolved = folder.resolve()
+    if resolved in above or len(above) > DEEPEST:
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith(".") or not _is_text(entry.name):
+            continue
+        is_folder = entry.is_dir()
+        if entry.is_symlink() and not _is_inside(path.resolve(), allowed):
+            if is_folder or _is_candidate(path):
+                yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
+        elif is_folder and (path / "model_index.json").exists():
+            yield _Found(path, prefix + entry.name, _link_out_of(path, allowed))
+        elif is_folder:
+            yield from _walk(path, f"{prefix}{entry.name}/", allowed, above | {resolved})
+        elif _is_candidate(path):
+            yield _Found(path, prefix + path.stem, "" if entry.is_file() else "it is no regular file")
+
+
+def _link_out_of(folder: Path, allowed: Sequence[Path]) -> str:
+    """Why a diffusers folder must not be opened, or an empty text."""
+    for path in (folder, *folder.iterdir(), *folder.glob("*/*")):
+        if path.is_symlink() and not _is_inside(path.resolve(), allowed):
+            return _LEADS_OUT
+    return ""
+
+
+def _inspected(found: _Found, is_folder: bool) -> Model | UserError:
+    try:
+        return inspect_folder(found.path, found.name) if is_folder else inspect_file(found.path, found.name)
+    except UserError as error:
+        return error.with_traceback(None)
+
+
+def _is_fresh(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime < STILL_COPYING_SECONDS
+
+
+def _is_candidate(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors" or path.suffix.lower() in _PICKLED
+
+
+def _is_inside(path: Path, allowed: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in allowed)
+
+
+def _is_text(name: str) -> bool:
+    """Whether the file system's bytes are valid text (a name must travel in JSON)."""
+    return name.isprintable() and not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _name(path: Path, is_folder: bool) -> str:
+    return path.name if is_folder else path.stem
+
+
+def _unique(name: str, taken: dict[str, tuple[Path, Model | UserError]]) -> str:
+    """`name`, or "name (2)" ... where another file has it (names that differ in case only count as one)."""
+    lower = {entry.lower() for entry in taken}
+    number, result = 2, name
+    while result.lower() in lower:
+        result, number = f"{name} ({number})", number + 1
+    return result
+
+
+def _match(name: str, names: Sequence[str]) -> str | None:
+    """The listed name that `name` means: exactly, in another case, or as the last part of just one."""
+    if name in names:
+        return name
+    wanted = name.lower().removesuffix(".safetensors")
+    for key in (str.lower, lambda entry: entry.lower().rsplit("/", 1)[-1]):
+        matches = [entry for entry in names if key(entry) == wanted]
+        if len(matches) == 1:
+            return matches[0]
+    return None
+
+
+def near_names(name: str, names: Sequence[str]) -> list[str]:
+    """Up to three of `names` that look like `name`, the nearest first; their last parts count too."""
+    by_key = {entry.lower().rsplit("/", 1)[-1]: entry for entry in reversed(names)}
+    by_key |= {entry.lower(): entry for entry in names}
+    keys = get_close_matches(name[:300].lower(), list(by_key), n=6, cutoff=0.4)
+    return list(dict.fromkeys(by_key[key] for key in keys))[:3]
+
+
+def _hub_model(name: str) -> Model:
+    """A model that may or may not exist on the Hub; its family is known once it is downloaded."""
+    family = FAMILIES["sdxl" if "xl" in name.lower() else "sd1"]
+    return Model(name, family.name, None, "hub", family.native_size, 0, "epsilon", 0, f"hub:{name}")

@@ -1,0 +1,144 @@
+"""Model -> loaded components. Runs in the worker."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipelines.engine import single_file
+from pipelines.engine.errors import ModelCorrupt, ModelNotFound
+from pipelines.engine.families import CONFIGS, FAMILIES
+from pipelines.engine.jobs import Event, Loading
+from pipelines.engine.model import Model, weights_of
+from pipelines.engine.policy import Policy
+
+Components = dict[str, Any]
+"""By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
+
+Report = Callable[[Event], None]
+"""Takes what is told while loading; may raise `Cancelled`."""
+
+_CLASSES: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
+_TORN = (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+"""What the libraries raise for files whose content does not fit together."""
+
+
+def load(model: Model, policy: Policy, report: Report) -> Components:
+    """The components of `model` in main memory, in the policy's precision for it, on the CPU and ready to run.
+
+    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`, and
+    `ModelNotFound` where they have gone.
+    """
+    assert model.path is not None
+    family = FAMILIES[model.family]
+    dtype = getattr(torch, policy.dtype_for(model.parameters))
+    components: Components = {}
+    with _errors_as_corrupt(model.name), _one_file(model.path) as tensors:
+        for index, part in enumerate(family.components):
+            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
+            if model.path.is_dir():
+                components[part] = _from_folder(part, model, dtype)
+            else:
+                components[part] = _from_single_file(part, model, tensors, dtype)
+        if model.family == "sdxl" and model.path.is_dir():
+            index = single_file.base_config(model.path / "model_index.json")
+            components["force_zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
+    report(Loading(what=model.name, fraction=1.0))
+    return components
+
+
+@contextlib.contextmanager
+def _errors_as_corrupt(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as problem:
+        raise ModelNotFound(name) from problem
+    except _TORN as problem:
+        first = str(problem).strip().splitlines() or [type(problem).__name__]
+        raise ModelCorrupt(name, f"its parts do not fit together ({first[0][:120]})") from problem
+
+
+@contextlib.contextmanager
+def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
+    """The tensors of a single file, mapped and not read yet; nothing for a folder."""
+    if path.is_dir():
+        yield {}
+        return
+    with safe_open(path, framework="pt") as file:
+        yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
+    assert model.path is not None
+    folder = model.path / part
+    if part.startswith("tokenizer"):
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    if part == "scheduler":
+        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    if part.startswith("text_encoder"):
+        options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+    else:
+        options["disable_mmap"] = True
+    variant = weights_of(folder).variant
+    component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
+    _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
+    if part.startswith("text_encoder"):
+        for parameter in component.parameters():
+            parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
+    return component.eval().requires_grad_(False)
+
+
+def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+    family = FAMILIES[model.family]
+    if part.startswith("tokenizer"):
+        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
+    if part == "scheduler":
+        return _scheduler(single_file.scheduler_config(family, tensors), model.family)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    component = _empty(part, single_file.component_config(family, part, shapes))
+    state = single_file.converted(part, component, tensors)
+    # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
+    state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
+    missing, unexpected = component.load_state_dict(state, strict=False, assign=True)
+    _check_keys(model.name, part, len(missing), len(unexpected))
+    return component.eval().requires_grad_(False)
+
+
+@functools.cache
+def _clip_tokenizer(padding: str) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
+
+
+def _empty(part: str, config: dict[str, Any]) -> Any:
+    """The component with shapes but without memory."""
+    with init_empty_weights():
+        if part.startswith("text_encoder"):
+            return _CLASSES[part](CLIPTextConfig(**config))
+        return _CLASSES[part].from_config(config)
+
+
+def _scheduler(config: dict[str, Any], family: str) -> Any:
+    """The scheduler that the config names, or the family's where diffusers has none of that name."""
+    named: Any = getattr(diffusers, str(config.get("_class_name")), None)
+    if not (isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)):
+        named = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
+    return named.from_config(config)
+
+
+def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:
+    if missing or unexpected:
+        raise ModelCorrupt(name, f"its {part} lacks {missing} tensors and has {unexpected} unknown ones")

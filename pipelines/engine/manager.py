@@ -1,0 +1,193 @@
+"""PipelineManager: loaded components by what was loaded, least recently used out, and pipelines around them."""
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+
+from pipelines.engine.catalog import Catalog, near_names
+from pipelines.engine.errors import LoraNotFound
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.hub import download
+from pipelines.engine.jobs import Event
+from pipelines.engine.loading import Components, Report, load
+from pipelines.engine.model import Model
+from pipelines.engine.policy import Policy
+from presets.errors import UserError
+from presets.requests import LoraUse
+from presets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What was loaded: from where, in which state its files were, and in which precision."""
+
+    source: str
+    identity: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline to run. `load_seconds` is what this use had to wait for its weights, near 0 if they were there.
+
+    `pipe` is this use's own; its components are shared, so what changes them must be undone.
+    """
+
+    pipe: Any
+    model: Model
+    load_seconds: float
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Components in memory. `pins` counts the uses that are going on."""
+
+    components: Components
+    size_bytes: int
+    pins: int = 0
+
+
+def _no_report(_event: Event) -> None:
+    pass
+
+
+class PipelineManager:
+    """Belongs to the one thread that owns the device."""
+
+    def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
+        self._catalog = catalog
+        self._policy = policy
+        self._settings = settings
+        self._from_hub: dict[str, Model] = {}
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+
+    @property
+    def bytes_loaded(self) -> int:
+        """Bytes of all weights that are kept."""
+        return sum(entry.size_bytes for entry in self._entries.values())
+
+    @contextlib.contextmanager
+    def pipeline(
+        self,
+        checkpoint: str,
+        task: str = "text-to-image",
+        *,
+        loras: Sequence[LoraUse] = (),
+        report: Report = _no_report,
+    ) -> Iterator[Loaded]:
+        """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
+
+        Raises `ModelNotFound`, `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, `LoraNotFound`, and what `report`
+        raises; whatever was loaded before then still is.
+        """
+        self._refuse_loras(loras)
+        started = time.perf_counter()
+        model = self._located(self._catalog.find(checkpoint), report)
+        key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
+        entry = self._entries.get(key) or self._load(key, model, report)
+        self._entries.move_to_end(key)
+        seconds = time.perf_counter() - started
+        entry.pins += 1
+        try:
+            yield Loaded(_assembled(entry.components, model, task), model, seconds)
+        finally:
+            entry.pins -= 1
+            self._evict(0, keep=key)
+
+    def release(self) -> None:
+        """Forget all components that no use holds."""
+        for key in self._unpinned():
+            self._drop(key)
+
+    def _load(self, key: _Key, model: Model, report: Report) -> _Entry:
+        components = load(model, self._policy, report)
+        size = sum(bytes_of(component) for component in components.values())
+        self._forget_old_versions(key)
+        self._evict(size)
+        entry = _Entry(_placed(components, self._policy), size)
+        self._entries[key] = entry
+        return entry
+
+    def _located(self, model: Model, report: Report) -> Model:
+        """`model` with its files on this machine. Those of the Hub are looked for once in this process."""
+        if model.layout != "hub":
+            return model
+        if model.name not in self._from_hub:
+            self._from_hub[model.name] = download(model.name, offline=self._policy.offline, report=report)
+        return self._from_hub[model.name]
+
+    def _forget_old_versions(self, new: _Key) -> None:
+        """Drop what was loaded from the same files before they were changed."""
+        for key in self._unpinned():
+            if key.source == new.source and key.identity != new.identity:
+                self._drop(key)
+
+    def _evict(self, incoming: int, *, keep: _Key | None = None) -> None:
+        """Drop the least recently used until `incoming` bytes more fit the budget.
+
+        What is pinned stays, and `keep`, so that a model larger than the budget is not loaded for each use anew.
+        """
+        for key in self._unpinned():
+            if key == keep:
+                continue
+            if self.bytes_loaded + incoming <= self._policy.memory_budget:
+                return
+            self._drop(key)
+
+    def _unpinned(self) -> list[_Key]:
+        """The least recently used first."""
+        return [key for key, entry in self._entries.items() if not entry.pins]
+
+    def _drop(self, key: _Key) -> None:
+        del self._entries[key]
+        if self._policy.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _refuse_loras(self, loras: Sequence[LoraUse]) -> None:
+        if not loras:
+            return
+        names = self._catalog.lora_names()
+        for lora in loras:
+            if lora.name not in names:
+                raise LoraNotFound(lora.name, near_names(lora.name, names))
+        raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
+
+
+def bytes_of(component: Any) -> int:
+    """Bytes of a component's weights; 0 for a tokenizer or scheduler."""
+    if not isinstance(component, torch.nn.Module):
+        return 0
+    return sum(tensor.nbytes for tensor in (*component.parameters(), *component.buffers()))
+
+
+def _placed(components: Components, policy: Policy) -> Components:
+    """The components on the policy's device, in its memory format and with its attention."""
+    for component in components.values():
+        if isinstance(component, torch.nn.Module):
+            component.to(policy.device)
+    for part in ("unet", "vae"):
+        if policy.channels_last:
+            components[part].to(memory_format=torch.channels_last)
+        if policy.attention == "xformers":
+            components[part].enable_xformers_memory_efficient_attention()
+    return components
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "sd1": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    "sdxl": {"add_watermarker": False},
+}
+"""What the family's pipelines are told beside their components."""
+
+
+def _assembled(components: Components, model: Model, task: str) -> Any:
+    pipeline_class = getattr(diffusers, FAMILIES[model.family].pipelines[task])
+    pipe = pipeline_class(**components, **_OPTIONS[model.family])
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

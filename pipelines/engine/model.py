@@ -1,0 +1,210 @@
+"""One checkpoint on disk: what its headers and configs tell."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
+from pipelines.engine.families import (
+    CONFIGS,
+    FAMILIES,
+    ONLY_THESE,
+    Family,
+    OtherKind,
+    Prediction,
+    check_input_channels,
+    recognise,
+)
+from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
+
+CONFIG_LIMIT = 2**20
+STILL_COPYING_SECONDS = 2.0
+WEIGHT_STEMS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint.
+
+    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path` (and the family is a
+    guess) before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts the UNet's
+    numbers. `identity` changes when any of the files does.
+    """
+
+    name: str
+    family: str
+    path: Path | None
+    layout: Literal["folder", "single-file", "hub"]
+    native_size: tuple[int, int]
+    size_bytes: int
+    prediction: Prediction
+    parameters: int
+    identity: str
+    kind: Literal["checkpoint"] = "checkpoint"
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Holds `vocab.json` and `merges.txt` of the (first) tokenizer."""
+        if self.path is not None and self.path.is_dir():
+            return self.path / "tokenizer"
+        return CONFIGS / "clip"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The files that hold one component of a folder, and the variant ("fp16" or none) in their names."""
+
+    files: tuple[Path, ...]
+    variant: str | None
+
+
+def identity_of(paths: Iterator[Path]) -> str:
+    """A text that changes when any of the files does. Raises `OSError` for one that is not there."""
+    stats = ((path, path.stat()) for path in paths)
+    return "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """The files of a diffusers folder and of its component folders, in order of name."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            yield path
+        elif path.name in WEIGHT_STEMS or path.name in ("scheduler", "tokenizer", "tokenizer_2"):
+            yield from (inner for inner in sorted(path.iterdir()) if inner.is_file())
+
+
+def inspect_file(path: Path, name: str) -> Model:
+    """The checkpoint in the single file `path`. Raises `ModelCorrupt` and `ModelFamily`."""
+    identity = identity_of(iter((path,)))
+    header = _header(path, name)
+    try:
+        found = recognise(header)
+    except OtherKind as other:
+        raise ModelFamily(name, other.what, other.advice) from None
+    native_size = FAMILIES[found.family].native_size
+    size = path.stat().st_size
+    return Model(
+        name, found.family, path, "single-file", native_size, size, found.prediction, found.parameters, identity
+    )
+
+
+def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "folder") -> Model:
+    """The checkpoint in the diffusers folder `path`.
+
+    Raises `ModelCorrupt`, `ModelFamily`, and `ModelUnsafe` where the weights are only there in pickled form.
+    """
+    identity = identity_of(files_of(path))
+    index = _config(path / "model_index.json", name)
+    family = _family_of_class(str(index.get("_class_name")), name)
+    unet = _config(path / "unet" / "config.json", name)
+    vae = _config(path / "vae" / "config.json", name)
+    scheduler = _config(path / "scheduler" / "scheduler_config.json", name)
+    _check_unet(unet, family, name)
+    headers = {part: _part_headers(path / part, name) for part in WEIGHT_STEMS if part in family.components}
+    return Model(
+        name=name,
+        family=family.name,
+        path=path,
+        layout=layout,
+        native_size=_native_size(unet, vae, family),
+        size_bytes=sum(file.stat().st_size for part in headers for file in weights_of(path / part).files),
+        prediction="v_prediction" if scheduler.get("prediction_type") == "v_prediction" else "epsilon",
+        parameters=sum(header.count() for header in headers["unet"]),
+        identity=identity,
+    )
+
+
+def weights_of(folder: Path) -> Weights:
+    """The safetensors files of a component's folder: whole, in parts, or of its fp16 variant; empty if it has none."""
+    stem = WEIGHT_STEMS[folder.name]
+    for variant, infix in ((None, ""), ("fp16", ".fp16")):
+        whole = folder / f"{stem}{infix}.safetensors"
+        if whole.is_file():
+            return Weights((whole,), variant)
+    parts = folder / f"{stem}.safetensors.index.json"
+    if parts.is_file():
+        names = _read_json(parts).get("weight_map", {}).values()
+        return Weights(tuple(folder / Path(str(part)).name for part in sorted(set(names))), None)
+    return Weights((), None)
+
+
+def _part_headers(folder: Path, name: str) -> list[Header]:
+    try:
+        files = weights_of(folder).files
+    except (BrokenFile, OSError) as problem:
+        raise ModelCorrupt(name, f"{folder.name}: {problem}") from None
+    if not files and (folder.is_dir() and any(folder.glob("*.bin"))):
+        raise ModelUnsafe(name, "its weights are pickled (.bin) and could run code; convert them to safetensors")
+    if not files:
+        raise ModelCorrupt(name, f"it has no weights in {folder.name}/")
+    return [_header(file, name) for file in files]
+
+
+def _header(path: Path, name: str) -> Header:
+    try:
+        return read_header(path)
+    except IncompleteFile as problem:
+        fresh = time.time() - path.stat().st_mtime < STILL_COPYING_SECONDS
+        raise ModelCorrupt(name, "it is still being copied" if fresh else str(problem)) from None
+    except BrokenFile as problem:
+        raise ModelCorrupt(name, str(problem)) from None
+    except OSError as problem:
+        raise ModelCorrupt(name, f"it cannot be read ({problem.strerror})") from None
+
+
+def _config(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return _read_json(path)
+    except OSError as problem:
+        raise ModelCorrupt(name, f"{path.parent.name}/{path.name} cannot be read ({problem.strerror})") from None
+    except BrokenFile as problem:
+        raise ModelCorrupt(name, str(problem)) from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        text = file.read(CONFIG_LIMIT * 4 + 1)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise BrokenFile(f"{path.parent.name}/{path.name} is no JSON object")
+    return value
+
+
+def _family_of_class(class_name: str, name: str) -> Family:
+    for family in FAMILIES.values():
+        if class_name in family.pipelines.values():
+            return family
+    raise ModelFamily(name, f"a folder for {class_name[:60]}", ONLY_THESE)
+
+
+def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
+    try:
+        check_input_channels(unet.get("in_channels", 4))
+    except OtherKind as other:
+        raise ModelFamily(name, other.what, other.advice) from None
+    if family.name == "sd1" and unet.get("cross_attention_dim") == 1024:
+        raise ModelFamily(name, "a Stable Diffusion 2.x checkpoint", ONLY_THESE)
+
+
+def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
+    """Latent side times the VAE's reduction; the family's own where the configs do not tell."""
+    sample, blocks = unet.get("sample_size"), vae.get("block_out_channels")
+    if not isinstance(blocks, list) or not blocks:
+        return family.native_size
+    scale = 2 ** (len(blocks) - 1)
+    if isinstance(sample, int):
+        return sample * scale, sample * scale
+    if isinstance(sample, list) and len(sample) == 2 and all(isinstance(side, int) for side in sample):
+        return sample[1] * scale, sample[0] * scale
+    return family.native_size

@@ -1,0 +1,171 @@
+"""What is done with the machine: `decide` is a pure function of hardware and settings, its answer is printable."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from presets.errors import UserError
+from presets.settings import Settings
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+Attention = Literal["xformers", "sdpa"]
+
+SMALL_MODEL = 100_000_000
+"""UNets with fewer numbers than this stay in float32 on CPUs, where bfloat16 gains them nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What was found. `memory` in bytes (the device's own on CUDA), `cpus` those this process may use.
+
+    `capability` is CUDA's compute capability; `xformers_runs` tells that its kernel was run here and gave the right
+    numbers.
+    """
+
+    device: Literal["cpu", "cuda"]
+    name: str
+    memory: int
+    cpus: int
+    amx: bool = False
+    avx512_bf16: bool = False
+    capability: tuple[int, int] | None = None
+    xformers_runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What was decided. `small_dtype` holds for UNets under `SMALL_MODEL`, `memory_budget` is in bytes of weights."""
+
+    device: Literal["cpu", "cuda"]
+    dtype: Dtype
+    small_dtype: Dtype
+    attention: Attention
+    channels_last: bool
+    threads: int
+    memory_budget: int
+    offline: bool
+
+    def dtype_for(self, parameters: int) -> Dtype:
+        """The precision for a checkpoint whose UNet holds `parameters` numbers."""
+        return self.small_dtype if parameters < SMALL_MODEL else self.dtype
+
+    def __str__(self) -> str:
+        small = "" if self.small_dtype == self.dtype else f" ({self.small_dtype} for small models)"
+        return (
+            f"{self.device}, {self.dtype}{small}, attention by {self.attention}, {self.threads} threads, "
+            f"{self.memory_budget / 2**30:.1f} GiB for weights"
+        )
+
+
+def decide(hardware: Hardware, settings: Settings) -> Policy:
+    """The policy for `hardware` under `settings`. Always the same answer for the same arguments.
+
+    Raises `UserError` for a setting that this hardware cannot follow.
+    """
+    _check(hardware, settings)
+    on_cuda = hardware.device == "cuda"
+    best: Dtype = "float16" if on_cuda else "bfloat16" if hardware.amx else "float32"
+    dtype = best if settings.dtype == "auto" else settings.dtype
+    small: Dtype = "float32" if settings.dtype == "auto" and not on_cuda else dtype
+    budget = hardware.memory // 2 if settings.memory_budget is None else settings.memory_budget
+    return Policy(
+        device=hardware.device,
+        dtype=dtype,
+        small_dtype=small,
+        attention="xformers" if hardware.xformers_runs and settings.attention != "sdpa" else "sdpa",
+        channels_last=dtype != "float32",
+        threads=settings.threads or hardware.cpus,
+        memory_budget=budget,
+        offline=settings.offline,
+    )
+
+
+def _check(hardware: Hardware, settings: Settings) -> None:
+    if settings.device != "auto" and settings.device != hardware.device:
+        raise UserError(f"There is no {settings.device} device on this machine, only {hardware.name}.", code="E-DEVICE")
+    if settings.attention == "xformers" and not hardware.xformers_runs:
+        raise UserError(
+            f"xformers does not run on this machine ({hardware.name}); choose auto or sdpa as attention.",
+            code="E-DEVICE",
+        )
+    if settings.dtype == "float16" and hardware.device == "cpu":
+        raise UserError("float16 does not run well on a CPU; choose auto, float32 or bfloat16.", code="E-DEVICE")
+
+
+def detect(settings: Settings) -> Hardware:
+    """Look at the machine: the GPU unless the settings say CPU or there is none. Imports torch; on CUDA it runs
+    xformers' kernel once. Nothing is timed, so that a restart finds the same."""
+    import torch
+
+    if settings.device != "cpu" and torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return Hardware(
+            device="cuda",
+            name=properties.name,
+            memory=properties.total_memory,
+            cpus=usable_cpus(),
+            capability=(properties.major, properties.minor),
+            xformers_runs=settings.attention != "sdpa" and _xformers_runs(),
+        )
+    flags = _cpu_flags()
+    return Hardware(
+        device="cpu",
+        name="CPU",
+        memory=usable_memory(),
+        cpus=usable_cpus(),
+        amx="amx_bf16" in flags,
+        avx512_bf16="avx512_bf16" in flags,
+    )
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use: by affinity, and by the container's quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read(Path("/sys/fs/cgroup/cpu.max")).partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        cpus = min(cpus, math.ceil(int(quota) / int(period)))
+    return max(1, cpus)
+
+
+def usable_memory() -> int:
+    """Bytes of main memory, or of the container's share."""
+    import psutil
+
+    total = psutil.virtual_memory().total
+    limit = _read(Path("/sys/fs/cgroup/memory.max")).strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _cpu_flags() -> frozenset[str]:
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.split(":", 1)[1].split())
+    return frozenset()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _xformers_runs() -> bool:
+    """Run its kernel once in the precision and with the widest head that Stable Diffusion 1.x has.
+
+    That the package can be imported proves nothing: its compiled part may not fit this torch or card.
+    """
+    import torch
+
+    try:
+        from xformers.ops import memory_efficient_attention
+
+        query = torch.linspace(-1, 1, 77 * 160, device="cuda", dtype=torch.float16).reshape(1, 77, 1, 160)
+        result = memory_efficient_attention(query, query, query)
+    except (ImportError, OSError, RuntimeError, NotImplementedError, ValueError):
+        return False
+    rows = query.transpose(1, 2).float()
+    expected = torch.nn.functional.scaled_dot_product_attention(rows, rows, rows).transpose(1, 2)
+    return bool(torch.allclose(result.float(), expected, atol=1e-2))

@@ -1,0 +1,255 @@
+"""Tiny checkpoints of the real architectures with random weights, as diffusers folders and as single files in the
+original key layout."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipelines.engine.families import CONFIGS
+
+Tensors = dict[str, torch.Tensor]
+
+
+def tiny_sd1(seed: int = 0, width: int = 64) -> StableDiffusionPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        text_encoder=CLIPTextModel(_text("quick_gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(32, width),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=64,
+            attention_head_dim=8,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.18215),
+        scheduler=_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionXLPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        text_encoder=CLIPTextModel(_text("quick_gelu")).half().eval(),
+        text_encoder_2=CLIPTextModelWithProjection(_text("gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 128),
+            layers_per_block=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2),
+            cross_attention_dim=128,
+            attention_head_dim=(1, 2),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=64 + 6 * 8,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.13025),
+        scheduler=_scheduler(),
+        add_watermarker=False,
+    )
+
+
+def _text(activation: str) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        hidden_size=64,
+        intermediate_size=96,
+        projection_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        hidden_act=activation,
+        eos_token_id=49407,
+    )
+
+
+def _vae(scaling_factor: float) -> AutoencoderKL:
+    vae = AutoencoderKL(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        scaling_factor=scaling_factor,
+    )
+    return vae.half().eval()
+
+
+def _scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def save_folder(pipe: Any, path: Path) -> Path:
+    """The pipeline as a diffusers folder, its tokenizers as vocabulary and merges, as published folders have them."""
+    pipe.save_pretrained(path, safe_serialization=True)
+    for tokenizer in path.glob("tokenizer*"):
+        (tokenizer / "tokenizer.json").unlink()
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copy(CONFIGS / "clip" / name, tokenizer)
+    return path
+
+
+def save_single_file(pipe: Any, path: Path, **marks: torch.Tensor) -> Path:
+    """The pipeline's weights in the original layout; `marks` are further tensors by their names."""
+    tensors = original_unet(pipe.unet) | original_vae(pipe.vae)
+    if isinstance(pipe, StableDiffusionXLPipeline):
+        tensors |= original_clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
+        tensors |= original_open_clip(pipe.text_encoder_2, "conditioner.embedders.1.model.")
+    else:
+        tensors |= original_clip(pipe.text_encoder, "cond_stage_model.transformer.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in (tensors | marks).items()}, path)
+    return path
+
+
+_UNET_ENDS = {
+    "conv_in.": "input_blocks.0.0.",
+    "conv_norm_out.": "out.0.",
+    "conv_out.": "out.2.",
+    "time_embedding.linear_1.": "time_embed.0.",
+    "time_embedding.linear_2.": "time_embed.2.",
+    "add_embedding.linear_1.": "label_emb.0.0.",
+    "add_embedding.linear_2.": "label_emb.0.2.",
+    "mid_block.resnets.0.": "middle_block.0.",
+    "mid_block.attentions.0.": "middle_block.1.",
+    "mid_block.resnets.1.": "middle_block.2.",
+}
+_RESNET = {
+    "norm1.": "in_layers.0.",
+    "conv1.": "in_layers.2.",
+    "time_emb_proj.": "emb_layers.1.",
+    "norm2.": "out_layers.0.",
+    "conv2.": "out_layers.3.",
+    "conv_shortcut.": "skip_connection.",
+}
+
+
+def original_unet(unet: UNet2DConditionModel) -> Tensors:
+    layers = unet.config["layers_per_block"]
+    with_attention = [kind.startswith("CrossAttn") for kind in unet.config["up_block_types"]]
+
+    def block(match: re.Match[str]) -> str:
+        side, part = match["side"], match["part"]
+        index, inner = int(match["block"]), int(match["inner"])
+        if part == "downsamplers":
+            return f"input_blocks.{(index + 1) * (layers + 1)}.0.op."
+        if part == "upsamplers":
+            return f"output_blocks.{index * (layers + 1) + layers}.{2 if with_attention[index] else 1}.conv."
+        place = index * (layers + 1) + inner + (1 if side == "down" else 0)
+        return f"{'input' if side == 'down' else 'output'}_blocks.{place}.{1 if part == 'attentions' else 0}."
+
+    pattern = r"^(?P<side>down|up)_blocks\.(?P<block>\d+)\.(?P<part>[a-z]+)\.(?P<inner>\d+)\.(conv\.)?(?=.)"
+
+    def rename(name: str) -> str:
+        if ".resnets." in name:
+            name = _replaced(name, _RESNET)
+            return re.sub(pattern, block, _replaced(name, _UNET_ENDS))
+        return re.sub(pattern, block, _replaced(name, _UNET_ENDS, at_start=True))
+
+    return {f"model.diffusion_model.{rename(name)}": tensor for name, tensor in unet.state_dict().items()}
+
+
+def _replaced(name: str, table: dict[str, str], at_start: bool = False) -> str:
+    for old, new in table.items():
+        if name.startswith(old):
+            return new + name[len(old) :]
+        if not at_start and f".{old}" in name:
+            return name.replace(f".{old}", f".{new}")
+    return name
+
+
+_VAE_PARTS = {
+    "conv_norm_out.": "norm_out.",
+    "conv_shortcut.": "nin_shortcut.",
+    "downsamplers.0.": "downsample.",
+    "upsamplers.0.": "upsample.",
+    "mid_block.resnets.0.": "mid.block_1.",
+    "mid_block.resnets.1.": "mid.block_2.",
+    "mid_block.attentions.0.": "mid.attn_1.",
+    ".resnets.": ".block.",
+    ".group_norm.": ".norm.",
+    ".to_q.": ".q.",
+    ".to_k.": ".k.",
+    ".to_v.": ".v.",
+    ".to_out.0.": ".proj_out.",
+    "down_blocks.": "down.",
+}
+
+
+def original_vae(vae: AutoencoderKL) -> Tensors:
+    last = len(vae.config["block_out_channels"]) - 1
+    result = {}
+    for name, tensor in vae.state_dict().items():
+        for old, new in _VAE_PARTS.items():
+            name = name.replace(old, new)
+        name = re.sub(r"up_blocks\.(\d+)\.", lambda match: f"up.{last - int(match[1])}.", name)
+        is_projection = ".attn_1." in name and name.endswith("weight") and ".norm." not in name
+        result[f"first_stage_model.{name}"] = tensor[:, :, None, None] if is_projection else tensor
+    return result
+
+
+def original_clip(encoder: CLIPTextModel, prefix: str) -> Tensors:
+    state = {name.removeprefix("text_model."): tensor for name, tensor in encoder.state_dict().items()}
+    positions = {f"{prefix}text_model.embeddings.position_ids": torch.arange(77)[None]}
+    return positions | {f"{prefix}text_model.{name}": tensor for name, tensor in state.items()}
+
+
+_OPEN_CLIP = {
+    "text_model.embeddings.token_embedding.": "token_embedding.",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.": "ln_final.",
+    "text_model.encoder.layers.": "transformer.resblocks.",
+    ".layer_norm1.": ".ln_1.",
+    ".layer_norm2.": ".ln_2.",
+    ".mlp.fc1.": ".mlp.c_fc.",
+    ".mlp.fc2.": ".mlp.c_proj.",
+    ".self_attn.": ".attn.",
+}
+
+
+def original_open_clip(encoder: CLIPTextModelWithProjection, prefix: str) -> Tensors:
+    state = encoder.state_dict()
+    result = {f"{prefix}text_projection": state.pop("text_projection.weight").T, f"{prefix}logit_scale": torch.ones(())}
+    for name, tensor in state.items():
+        for old, new in _OPEN_CLIP.items():
+            name = name.replace(old, new)
+        if ".q_proj." in name:
+            rows = [state[_diffusers_name(name).replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            result[prefix + name.replace(".q_proj.", ".in_proj_")] = torch.cat(rows)
+        elif ".k_proj." not in name and ".v_proj." not in name:
+            result[prefix + name] = tensor
+    return result
+
+
+def _diffusers_name(name: str) -> str:
+    return name.replace("transformer.resblocks.", "text_model.encoder.layers.").replace(".attn.", ".self_attn.")

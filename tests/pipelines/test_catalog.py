@@ -1,0 +1,281 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors_files import SD1, SDXL, write_folder, write_json, write_safetensors
+
+from pipelines.engine.catalog import FAMILIES, Catalog
+from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelNotFound, ModelUnsafe
+from presets.errors import UserError
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    folder = tmp_path / "models/checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def catalog(tmp_path, checkpoints):
+    return Catalog((checkpoints.parent,), write_folder(tmp_path / "starter"))
+
+
+def names(catalog):
+    return [model.name for model in catalog.list()]
+
+
+def age(path, seconds=60):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_starter_is_alone_and_the_default_where_there_is_nothing_else(catalog):
+    assert names(catalog) == ["storybook"]
+    assert catalog.find("").name == "storybook"
+
+
+def test_starter_is_listed_where_the_folders_do_not_exist(tmp_path):
+    assert names(Catalog((tmp_path / "nowhere",), write_folder(tmp_path / "starter"))) == ["storybook"]
+
+
+def test_folder_tells_its_native_size_prediction_and_parameters(catalog):
+    model = catalog.find("storybook")
+    assert (model.family, model.layout, model.native_size) == ("sd1", "folder", (128, 128))
+    assert (model.prediction, model.parameters) == ("v_prediction", 16 * 4 * 9)
+
+
+def test_files_and_folders_are_listed_by_their_path_without_suffix(catalog, checkpoints):
+    write_safetensors(checkpoints / "zebra.safetensors", SD1)
+    write_safetensors(checkpoints / "real/Photo.v2.safetensors", SDXL)
+    write_folder(checkpoints / "drawn/ink")
+    assert names(catalog) == ["storybook", "drawn/ink", "real/Photo.v2", "zebra"]
+
+
+def test_single_files_have_their_familys_native_size(catalog, checkpoints):
+    write_safetensors(checkpoints / "small.safetensors", SD1)
+    write_safetensors(checkpoints / "large.safetensors", SDXL)
+    found = {model.name: (model.family, model.native_size) for model in catalog.list()}
+    assert found["small"] == ("sd1", (512, 512))
+    assert found["large"] == ("sdxl", (1024, 1024))
+
+
+def test_sdxl_file_marked_for_v_prediction_says_so(catalog, checkpoints):
+    write_safetensors(checkpoints / "v.safetensors", {**SDXL, "v_pred": (0,), "ztsnr": (0,)})
+    assert catalog.find("v").prediction == "v_prediction"
+
+
+def test_name_is_found_in_any_case_and_by_its_last_part(catalog, checkpoints):
+    write_safetensors(checkpoints / "real/Photo.safetensors", SD1)
+    for given in ("real/Photo", "REAL/photo", "photo", "Photo.safetensors"):
+        assert catalog.find(given).name == "real/Photo"
+
+
+def test_last_part_that_two_share_is_not_guessed(catalog, checkpoints):
+    write_safetensors(checkpoints / "a/photo.safetensors", SD1)
+    write_safetensors(checkpoints / "b/photo.safetensors", SD1)
+    with pytest.raises(ModelNotFound, match="a/photo"):
+        catalog.find("photo")
+
+
+def test_names_are_unique_across_roots_and_layouts(tmp_path, checkpoints):
+    other = tmp_path / "more"
+    write_safetensors(checkpoints / "photo.safetensors", SD1)
+    write_folder(checkpoints / "Photo")
+    write_safetensors(other / "checkpoints/photo.safetensors", SD1)
+    write_safetensors(checkpoints / "storybook.safetensors", SD1)
+    catalog = Catalog((checkpoints.parent, other), write_folder(tmp_path / "starter"))
+    found = names(catalog)
+    assert len({name.lower() for name in found}) == len(found) == 5
+    assert found[0] == "storybook"
+    assert all(catalog.find(name).name == name for name in found)
+
+
+def test_missing_name_gets_the_nearest(catalog, checkpoints):
+    write_safetensors(checkpoints / "dreamshaper.safetensors", SD1)
+    with pytest.raises(ModelNotFound, match="Did you mean 'dreamshaper'") as caught:
+        catalog.find("dreamshapr")
+    assert (caught.value.code, caught.value.field) == ("E-MODEL-MISSING", "checkpoint")
+
+
+def test_file_deleted_after_listing_is_missing(catalog, checkpoints):
+    path = write_safetensors(checkpoints / "gone.safetensors", SD1)
+    assert "gone" in names(catalog)
+    path.unlink()
+    assert "gone" not in names(catalog)
+    with pytest.raises(ModelNotFound):
+        catalog.find("gone")
+
+
+def test_owner_and_name_is_a_model_of_the_hub(catalog):
+    model = catalog.find("stabilityai/stable-diffusion-xl-base-1.0")
+    assert (model.layout, model.path, model.native_size) == ("hub", None, (1024, 1024))
+
+
+def test_mistyped_name_in_a_listed_folder_is_not_asked_of_the_hub(catalog, checkpoints):
+    write_safetensors(checkpoints / "real/photo.safetensors", SD1)
+    with pytest.raises(ModelNotFound, match="real/photo"):
+        catalog.find("real/photoo")
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", "..\\secret"])
+def test_name_that_looks_like_a_path_is_refused(catalog, name):
+    with pytest.raises(UserError) as caught:
+        catalog.find(name)
+    assert caught.value.code == "E-MODEL-PATH"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 999, b"<html>", b"version https://git-lfs.github.com/spec/v1"])
+def test_broken_file_is_not_listed_and_says_why(catalog, checkpoints, content):
+    path = checkpoints / "broken.safetensors"
+    path.write_bytes(content)
+    assert names(catalog) == ["storybook"]
+    assert [problem.path for problem in catalog.problems()] == [path]
+    with pytest.raises(ModelCorrupt) as caught:
+        catalog.find("broken")
+    assert (caught.value.code, caught.value.message) == ("E-MODEL-CORRUPT", catalog.problems()[0].sentence)
+
+
+def test_file_that_grows_is_still_being_copied_then_truncated_then_whole(catalog, checkpoints):
+    path = write_safetensors(checkpoints / "new.safetensors", SD1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelCorrupt, match="still being copied"):
+        catalog.find("new")
+    age(path)
+    with pytest.raises(ModelCorrupt, match="cut off"):
+        catalog.find("new")
+    path.write_bytes(whole)
+    assert catalog.find("new").family == "sd1"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "sentence"),
+    [
+        (
+            {"lora_unet_x_attn2_to_k.lora_down.weight": (4, 768)},
+            "a LoRA for Stable Diffusion 1.x: move it to the loras",
+        ),
+        ({"lora_unet_x_attn2_to_k.lora_down.weight": (4, 2048)}, "a LoRA for SDXL: move it to the loras"),
+        ({"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_in.weight": (8, 4, 3, 3)}, "a VAE: move it"),
+        ({"control_model.input_hint_block.0.weight": (4, 3)}, "a ControlNet: move it"),
+        ({"emb_params": (2, 768)}, "a textual inversion embedding: move it"),
+        ({"model.layers.0.self_attn.q_proj.weight": (4, 4)}, "a language model: "),
+        ({"down_blocks.0.resnets.0.time_emb_proj.weight": (4, 4)}, "copy the whole folder"),
+        ({"double_blocks.0.img_attn.qkv.weight": (4, 4)}, "Flux"),
+        ({"something.else": (4,)}, "does not know"),
+        ({**SD1, "model.diffusion_model.input_blocks.0.0.weight": (8, 9, 3, 3)}, "an inpainting checkpoint"),
+        ({"model.diffusion_model.x": (1,), "cond_stage_model.model.y": (1,)}, "Stable Diffusion 2.x"),
+        ({"model.diffusion_model.x": (1,), "conditioner.embedders.0.model.y": (1,)}, "an SDXL refiner"),
+        ({"model.diffusion_model.x": (1,)}, "without its text encoder"),
+    ],
+)
+def test_file_of_another_kind_is_told_what_it_is_and_where_it_belongs(catalog, checkpoints, shapes, sentence):
+    write_safetensors(checkpoints / "other.safetensors", shapes)
+    with pytest.raises(ModelFamily, match=sentence) as caught:
+        catalog.find("other")
+    assert caught.value.code == "E-MODEL-FAMILY"
+    assert names(catalog) == ["storybook"]
+
+
+def test_folder_of_another_family_is_refused(catalog, checkpoints):
+    write_folder(checkpoints / "flux", class_name="FluxPipeline")
+    write_folder(checkpoints / "two", unet={"cross_attention_dim": 1024})
+    with pytest.raises(ModelFamily, match="FluxPipeline"):
+        catalog.find("flux")
+    with pytest.raises(ModelFamily, match="2.x"):
+        catalog.find("two")
+
+
+def test_folder_with_a_broken_part_is_corrupt(catalog, checkpoints):
+    folder = write_folder(checkpoints / "half")
+    (folder / "vae/diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelCorrupt, match="no weights in vae"):
+        catalog.find("half")
+    (folder / "unet/config.json").write_text("[")
+    with pytest.raises(ModelCorrupt, match="unet/config.json is no JSON object"):
+        catalog.find("half")
+
+
+def test_pickled_weights_are_never_opened(catalog, checkpoints):
+    (checkpoints / "old.ckpt").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
+    folder = write_folder(checkpoints / "bin")
+    (folder / "vae/diffusion_pytorch_model.safetensors").rename(folder / "vae/diffusion_pytorch_model.bin")
+    for name in ("old", "bin"):
+        with pytest.raises(ModelUnsafe, match="convert"):
+            catalog.find(name)
+
+
+def test_weights_in_parts_are_counted_together(catalog, checkpoints):
+    unet = write_folder(checkpoints / "parts") / "unet"
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    for number in (1, 2):
+        write_safetensors(unet / f"part-{number}.safetensors", {f"weight_{number}": (10,)})
+    index = {"weight_map": {"weight_1": "part-1.safetensors", "weight_2": "part-2.safetensors"}}
+    write_json(unet / "diffusion_pytorch_model.safetensors.index.json", index)
+    assert catalog.find("parts").parameters == 20
+
+
+def test_links_that_leave_the_roots_are_not_listed(tmp_path, catalog, checkpoints):
+    outside = write_safetensors(tmp_path / "outside/secret.safetensors", SD1)
+    (checkpoints / "link.safetensors").symlink_to(outside)
+    (checkpoints / "folder").symlink_to(outside.parent)
+    assert names(catalog) == ["storybook"]
+    with pytest.raises(UserError, match="leads out") as caught:
+        catalog.find("link")
+    assert caught.value.code == "E-MODEL-PATH"
+
+
+def test_links_are_followed_into_a_folder_that_was_named_as_a_root(tmp_path, checkpoints):
+    outside = write_safetensors(tmp_path / "disk/checkpoints/big.safetensors", SD1)
+    (checkpoints / "link.safetensors").symlink_to(outside)
+    catalog = Catalog((checkpoints.parent, tmp_path / "disk"), write_folder(tmp_path / "starter"))
+    assert names(catalog) == ["storybook", "big", "link"]
+
+
+def test_folder_whose_weights_are_a_link_outside_is_not_listed(tmp_path, catalog, checkpoints):
+    weights = write_folder(checkpoints / "sly") / "unet/diffusion_pytorch_model.safetensors"
+    weights.replace(tmp_path / "outside.safetensors")
+    weights.symlink_to(tmp_path / "outside.safetensors")
+    assert names(catalog) == ["storybook"]
+
+
+def test_links_in_a_circle_end(catalog, checkpoints):
+    write_safetensors(checkpoints / "a/photo.safetensors", SD1)
+    (checkpoints / "a/again").symlink_to(checkpoints)
+    assert names(catalog)[:2] == ["storybook", "a/photo"]
+
+
+def test_fifo_and_device_are_neither_opened_nor_listed(catalog, checkpoints):
+    os.mkfifo(checkpoints / "pipe.safetensors")
+    (checkpoints / "null.safetensors").symlink_to("/dev/zero")
+    assert names(catalog) == ["storybook"]
+    with pytest.raises(UserError, match="no regular file"):
+        catalog.find("pipe")
+
+
+def test_thousand_files_are_listed_quickly(catalog, checkpoints):
+    for number in range(1000):
+        write_safetensors(checkpoints / f"{number % 10}/{number}.safetensors", SD1)
+    assert len(catalog.list()) == 1001
+    started = time.perf_counter()
+    catalog.list()
+    assert time.perf_counter() - started < 0.5
+
+
+def test_loras_are_named_without_being_opened(catalog, checkpoints):
+    write_safetensors(checkpoints.parent / "loras/style/ink.safetensors", {})
+    assert catalog.lora_names() == ("style/ink",)
+
+
+def test_every_family_has_its_configs_and_tasks():
+    for family in FAMILIES.values():
+        assert (family.configs / "unet/config.json").is_file()
+        assert len(family.latent_to_rgb) == 4
+        assert set(family.pipelines) == {"text-to-image", "image-to-image", "inpaint"}
+
+
+def test_catalog_needs_neither_torch_nor_transformers():
+    code = "import sys, pipelines.engine.catalog; assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,78 @@
+import json
+import struct
+import time
+
+import pytest
+from safetensors_files import SD1, write_header, write_safetensors
+
+from pipelines.engine.headers import BrokenFile, IncompleteFile, read_header
+
+
+def test_header_gives_names_and_shapes_without_reading_weights(tmp_path):
+    header = read_header(write_safetensors(tmp_path / "a.safetensors", SD1))
+    assert header.shapes["model.diffusion_model.input_blocks.0.0.weight"] == (320, 4, 3, 3)
+    assert header.count("first_stage_model.") == 512 * 4 * 9
+
+
+def entry(start=0, stop=4, shape=(2,), dtype="F16"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0" * 4096, "zeros"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "Git LFS"),
+        (b"\n<!DOCTYPE html><html>login</html>", "web page"),
+        (b"PK\x03\x04" + b"x" * 100, "pickled"),
+        (b"\x93NUMPY" + b"x" * 100, "no safetensors"),
+        (struct.pack("<Q", 2**62) + b"{}", "no safetensors"),
+    ],
+)
+def test_other_content_is_named(tmp_path, content, reason):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(BrokenFile, match=reason):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ('{"a": %s, "a": %s}', "twice"),
+        ('{"a": %s, "b": %s}', "overlap"),
+        ('{"a": [[[', "JSON"),
+        ('{"a": 7}', "wrongly"),
+        ('{"a": {"dtype": "F16", "shape": [3], "data_offsets": [0, 4]}}', "wrongly"),
+        ('{"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 4]}}', "wrongly"),
+        ('{"a": {"dtype": "F16", "shape": [-2, -1], "data_offsets": [0, 4]}}', "wrongly"),
+        ('{"a": {"dtype": "F16", "shape": [2], "data_offsets": [4, 8]}}', "gaps"),
+    ],
+)
+def test_headers_that_lie_are_refused(tmp_path, entries, reason):
+    text = entries.replace("%s", json.dumps(entry()))
+    with pytest.raises(BrokenFile, match=reason):
+        read_header(write_header(tmp_path / "a.safetensors", text.encode(), 4))
+
+
+def test_file_that_was_cut_off_is_incomplete(tmp_path):
+    path = write_safetensors(tmp_path / "a.safetensors", SD1)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(IncompleteFile, match="cut off"):
+        read_header(path)
+
+
+def test_file_with_something_behind_its_tensors_is_refused(tmp_path):
+    path = write_safetensors(tmp_path / "a.safetensors", SD1)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(BrokenFile, match="longer"):
+        read_header(path)
+
+
+def test_million_tensors_are_refused_at_once(tmp_path):
+    path = write_header(tmp_path / "a.safetensors", b"{" + b" " * 80_000_000)
+    started = time.perf_counter()
+    with pytest.raises(BrokenFile):
+        read_header(path)
+    assert time.perf_counter() - started < 0.05

@@ -1,0 +1,165 @@
+import shutil
+import time
+
+import pytest
+from checkpoints import save_folder, tiny_sd1
+from safetensors_files import write_safetensors
+
+from pipelines.engine.catalog import Catalog
+from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound
+from pipelines.engine.manager import PipelineManager
+from pipelines.engine.policy import Hardware, decide
+from presets.errors import UserError
+from presets.requests import LoraUse
+from presets.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "tiny"
+    return save_folder(tiny_sd1(), folder)
+
+
+@pytest.fixture
+def root(tmp_path, made):
+    for name in ("a", "b", "c"):
+        shutil.copytree(made, tmp_path / "checkpoints" / name)
+    return tmp_path
+
+
+def manager(root, models_that_fit=10.0):
+    one = 18_750_356
+    settings = Settings(memory_budget=int(one * models_that_fit))
+    policy = decide(Hardware("cpu", "CPU", 2**34, 1), settings)
+    return PipelineManager(Catalog((root,), root / "checkpoints/a"), policy, settings)
+
+
+def unet(models, name, **options):
+    with models.pipeline(name, **options) as loaded:
+        return loaded.pipe.unet
+
+
+def test_pipeline_is_ready_to_run_and_quiet(root, capfd):
+    with manager(root).pipeline("") as loaded:
+        capfd.readouterr()
+        image = loaded.pipe("a cat", num_inference_steps=1, width=32, height=32).images[0]
+    assert image.size == (32, 32)
+    assert loaded.pipe.safety_checker is None
+    assert loaded.model.name == "storybook"
+    assert "%|" not in capfd.readouterr().err
+
+
+def test_second_use_and_second_task_share_the_components(root):
+    models = manager(root)
+    first = unet(models, "a")
+    loaded = models.bytes_loaded
+    assert unet(models, "a", task="image-to-image") is first
+    assert unet(models, "a", task="inpaint") is first
+    assert models.bytes_loaded == loaded
+    with models.pipeline("a") as again:
+        assert again.load_seconds < 0.1
+
+
+def test_bytes_are_counted_as_they_lie_in_memory(root):
+    models = manager(root)
+    components = unet(models, "a")
+    assert models.bytes_loaded > 4 * sum(parameter.numel() for parameter in components.parameters())
+    assert models.bytes_loaded == pytest.approx(18_750_356, rel=0.01)
+
+
+def test_least_recently_used_leaves_first(root):
+    models = manager(root, models_that_fit=2.5)
+    a, b = unet(models, "a"), unet(models, "b")
+    assert unet(models, "a") is a
+    unet(models, "c")
+    assert unet(models, "a") is a
+    assert unet(models, "b") is not b
+
+
+def test_memory_keeps_to_the_budget(root):
+    models = manager(root, models_that_fit=2.5)
+    for name in ("a", "b", "c", "a", "c", "b"):
+        unet(models, name)
+        assert models.bytes_loaded <= 2.5 * 18_750_356
+
+
+def test_what_is_in_use_stays_whatever_the_budget(root):
+    models = manager(root, models_that_fit=1.2)
+    with models.pipeline("a") as outer:
+        unet(models, "b")
+        assert unet(models, "a") is outer.pipe.unet
+    assert unet(models, "a") is outer.pipe.unet
+
+
+def test_model_larger_than_the_budget_is_kept_until_another_comes(root):
+    models = manager(root, models_that_fit=0.1)
+    a = unet(models, "a")
+    assert unet(models, "a") is a
+    unet(models, "b")
+    assert unet(models, "a") is not a
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("nothing", ModelNotFound), ("broken", ModelCorrupt), ("torn", ModelCorrupt)]
+)
+def test_failed_load_leaves_the_old_model_usable(root, name, error):
+    (root / "checkpoints/broken.safetensors").write_bytes(b"<html>")
+    shutil.copytree(root / "checkpoints/a", root / "checkpoints/torn")
+    write_safetensors(root / "checkpoints/torn/vae/diffusion_pytorch_model.safetensors", {"x": (3,)})
+    models = manager(root, models_that_fit=1)
+    a = unet(models, "a")
+    with pytest.raises(error):
+        unet(models, name)
+    assert unet(models, "a") is a
+
+
+def test_load_that_is_cancelled_leaves_the_old_model_usable(root):
+    models = manager(root, models_that_fit=1)
+    a = unet(models, "a")
+
+    def cancel(_event):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        unet(models, "b", report=cancel)
+    assert unet(models, "a") is a
+
+
+def test_error_inside_a_use_unpins_the_model(root):
+    models = manager(root)
+    with pytest.raises(ZeroDivisionError), models.pipeline("a"):
+        raise ZeroDivisionError
+    models.release()
+    assert models.bytes_loaded == 0
+
+
+def test_model_deleted_after_listing_is_missing_and_others_work(root):
+    models = manager(root)
+    shutil.rmtree(root / "checkpoints/b")
+    with pytest.raises(ModelNotFound):
+        unet(models, "b")
+    unet(models, "c")
+
+
+def test_changed_files_are_loaded_again_and_the_old_ones_forgotten(root):
+    models = manager(root)
+    old = unet(models, "b")
+    loaded = models.bytes_loaded
+    time.sleep(0.02)
+    save_folder(tiny_sd1(seed=1), root / "checkpoints/b")
+    new = unet(models, "b")
+    assert not old.conv_in.weight.equal(new.conv_in.weight)
+    assert models.bytes_loaded == loaded
+
+
+def test_unknown_lora_is_named_with_the_nearest(root):
+    write_safetensors(root / "loras/pixel-art.safetensors", {})
+    with pytest.raises(LoraNotFound, match="pixel-art"):
+        unet(manager(root), "a", loras=(LoraUse(name="pixelart"),))
+
+
+def test_lora_that_exists_is_not_silently_left_out(root):
+    write_safetensors(root / "loras/ink.safetensors", {})
+    with pytest.raises(UserError, match="not applied") as caught:
+        unet(manager(root), "a", loras=(LoraUse(name="ink"),))
+    assert caught.value.code == "E-LORA"
