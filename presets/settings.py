@@ -33,8 +33,18 @@ class Settings(BaseSettings):
     memory_budget: int | None = Field(
         default=None, ge=0, description="Bytes of weights kept loaded; half of the memory if unset."
     )
+    queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
+    pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
+    preview_interval: float = Field(
+        default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
+    )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the gallery."""
+        return self.home / "pictures"
 
     @property
     def model_roots(self) -> tuple[Path, ...]:
