@@ -119,12 +119,13 @@ class Worker:
     """What a device has: its policy, its models, its gallery. Runs one request at a time on the calling thread."""
 
     def __init__(self, settings: Settings, runners: str):
-        from pipelines.engine import catalog, manager, policy
+        from pipelines.engine import catalog, conditioning, manager, policy
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
         self._policy = policy.decide(policy.detect(), settings)
         self._models = manager.PipelineManager(catalog.Catalog(settings.model_roots), self._policy, settings)
+        self._conditioner = conditioning.Conditioner()
         self._gallery = Gallery(settings.pictures)
 
     @property
@@ -137,7 +138,7 @@ class Worker:
         from pipelines.engine.context import Context
 
         started = time.perf_counter()
-        context = Context(self._models, self._policy, self._gallery, send, is_cancelled)
+        context = Context(self._models, self._policy, self._conditioner, self._gallery, send, is_cancelled)
         try:
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
             self._runners[type(request)](request, context)
