@@ -46,13 +46,13 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, folder: Pat
 
 
 def preview_map(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> dict[str, object]:
-    """Least squares from scaled latents (number, 4, side, side) to 8x smaller pixels in [0, 1]."""
+    """Least squares from scaled latents (number, 4, side, side) to 8x smaller pixels in [-1, 1]."""
     side = latents.shape[-1]
-    pixels = (pixels_of(range(min(PREVIEW_SCENES, len(latents))), side * 8) + 1) / 2
+    pixels = pixels_of(range(min(PREVIEW_SCENES, len(latents))), side * 8)
     small = torch.nn.functional.avg_pool2d(pixels, 8).permute(0, 2, 3, 1).reshape(-1, 3)
     scaled = latents[: len(pixels)] * pipeline.vae.config.scaling_factor
     inputs = scaled.permute(0, 2, 3, 1).reshape(-1, 4)
     inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
     solution = torch.linalg.lstsq(inputs, small).solution
     rounded = [[round(value, 5) for value in row] for row in solution.tolist()]
-    return {"matrix": rounded[:4], "bias": rounded[4], "range": "pixels in [0,1] from latents as the UNet sees them"}
+    return {"matrix": rounded[:4], "bias": rounded[4]}
