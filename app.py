@@ -4,7 +4,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from tabs.command_line import Arguments, parse_arguments
+from presets.errors import UserError
+from tabs.command_line import Arguments, parse_arguments, read_settings, run_request
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,6 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return 130
+    except UserError as error:
+        print(f"easel: {error}", file=sys.stderr)
+        return 2
     except Exception as error:  # around main
         if arguments.debug:
             raise
@@ -24,18 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> int:
     from pipelines.engine.local import LocalEngine
     from presets import installation
-    from presets.settings import load_settings
 
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     if outdated := installation.problems(installation.requirements()):
         print("easel: " + " ".join(outdated) + " Run: pip install -e .", file=sys.stderr)
         return 1
-    settings = load_settings(arguments.settings)
+    settings = read_settings(arguments)
     engine = LocalEngine(settings).start()
     try:
         if arguments.kind is not None:
-            from tabs.command_line import run_request
-
             return run_request(engine, arguments)
         from tabs.page import build_page, serve
 

@@ -13,7 +13,7 @@ from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress
-from pipelines.engine.preview import LatentMap, Pace, jpeg, thumbnail
+from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
 from presets.requests import TextToImage
 
 
@@ -21,13 +21,15 @@ from presets.requests import TextToImage
 class Watch:
     """Who watches a run: `report` is told of every step and may raise, which ends the run.
 
-    The run makes picture `picture` of `pictures`, counted from 1. Without a `latent_map` there are no previews.
+    The run makes picture `picture` of `pictures`, counted from 1. Without a `latent_map` there are no
+    previews; else one at most every `preview_interval` seconds.
     """
 
     report: Callable[[Progress], None]
     picture: int = 1
     pictures: int = 1
     latent_map: LatentMap | None = None
+    preview_interval: float = PREVIEW_INTERVAL
 
 
 @torch.no_grad()
@@ -138,7 +140,7 @@ class _Steps:
         self._pipe = pipe
         self._steps = steps
         self._watch = watch
-        self._pace = Pace()
+        self._pace = Pace(watch.preview_interval)
         self._done = 0
         self._started = 0.0
         self._seen: tuple[torch.Tensor, Any, torch.Tensor] | None = None

@@ -18,9 +18,9 @@ def run(request: TextToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     loras = request.all_loras
     with context.models.pipeline(request.checkpoint, "text-to-image", loras=loras, report=context.report) as loaded:
-        latent_map = _latent_map(loaded)
+        latent_map = _latent_map(loaded) if context.policy.preview_interval else None
         for index in range(request.count):
-            watch = Watch(context.report, index + 1, request.count, latent_map)
+            watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
             _draw(request.picture(index), index, loaded, context, watch)
 
 

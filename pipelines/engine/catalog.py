@@ -18,6 +18,9 @@ from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, ident
 from presets.errors import UserError, shortened
 
 STARTER_NAME = "storybook"
+STARTER = Path(__file__).parent / "starter"
+"""The small model that ships with the program."""
+
 DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
 

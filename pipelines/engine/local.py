@@ -8,11 +8,13 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Literal
 
 from pipelines.engine import worker
-from pipelines.engine.catalog import Catalog
+from pipelines.engine.catalog import STARTER, STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -27,6 +29,8 @@ from pipelines.engine.jobs import (
     TokenCount,
     Warned,
 )
+from pipelines.engine.model import Model
+from pipelines.engine.tokens import TokenCounter
 from presets.errors import InvalidField
 from presets.requests import AnyRequest
 from presets.settings import Settings
@@ -42,6 +46,12 @@ START_ATTEMPTS = 3
 State = Literal["starting", "ready", "restarting", "stopped"]
 
 
+STARTER_NOTE = (
+    "Storybook is the small model that ships with Easel: 128 x 128 picture-book scenes and nothing else. "
+    "For more, put Stable Diffusion checkpoints into {folder} or type a Hugging Face Hub id."
+)
+
+
 class LocalEngine:
     """An `Engine` (see jobs.py) with one worker: a process of its own, or a thread with `settings.in_process`.
 
@@ -52,7 +62,8 @@ class LocalEngine:
     def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
         self._settings = settings
         self._runners = runners
-        self._catalog = Catalog(settings.model_roots)
+        self._catalog = Catalog(settings.model_roots, STARTER)
+        self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -94,10 +105,23 @@ class LocalEngine:
         return self._jobs.get(identifier)
 
     def models(self) -> Sequence[ModelInfo]:
-        return [model.info() for model in self._catalog.models()]
+        return [self._info(model) for model in self._catalog.list()]
+
+    def _info(self, model: Model) -> ModelInfo:
+        folder = self._settings.model_roots[0] / "checkpoints"
+        return ModelInfo(
+            name=model.name,
+            family=FAMILIES[model.family].title,
+            native_size=model.native_size,
+            size_bytes=model.size_bytes,
+            note=STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else "",
+        )
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
-        return self._catalog.find(checkpoint).count_tokens(prompt)
+        folder = self._catalog.find(checkpoint).tokenizer_folder
+        if folder not in self._token_counters:
+            self._token_counters[folder] = TokenCounter(folder)
+        return self._token_counters[folder].count(prompt)
 
     def status(self) -> EngineStatus:
         with self._lock:
@@ -200,7 +224,9 @@ class LocalEngine:
         except (EOFError, OSError):
             self._worker_died()
             return
-        if "ready" in message:
+        if "refused" in message:
+            self._give_up(message["refused"])
+        elif "ready" in message:
             with self._lock:
                 self._state, self._detail, self._failed_starts = "ready", message["ready"], 0
         else:
@@ -223,13 +249,16 @@ class LocalEngine:
             self._connection = None
             job, self._current = self._current, None
             self._state, self._detail = "restarting", "The worker is being restarted"
-            if self._failed_starts >= START_ATTEMPTS:
-                self._state = "stopped"
-                self._detail = f"the worker could not be started (exit code {exit_code}); see the program's output"
         if job is not None:
             self._fail(job, WorkerDied(exit_code))
-        if self._state == "stopped":
-            self._fail_waiting(Busy(f"The engine is stopped: {self._detail}."))
+        if self._failed_starts >= START_ATTEMPTS:
+            self._give_up(f"the worker could not be started (exit code {exit_code}); see the program's output")
+
+    def _give_up(self, reason: str) -> None:
+        """No more attempts to start a worker: all jobs fail with `reason`."""
+        with self._lock:
+            self._state, self._detail, self._connection = "stopped", reason, None
+        self._fail_waiting(Busy(f"The engine is stopped: {reason}"))
 
     def _exit_code(self) -> int | None:
         if self._process is None:

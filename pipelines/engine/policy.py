@@ -36,7 +36,8 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What was decided. `small_dtype` holds for UNets under `SMALL_MODEL`, `memory_budget` is in bytes of weights."""
+    """What was decided. `small_dtype` holds for UNets under `SMALL_MODEL`, `memory_budget` is in bytes of weights,
+    `preview_interval` in seconds (0: no previews)."""
 
     device: Literal["cpu", "cuda"]
     dtype: Dtype
@@ -46,6 +47,7 @@ class Policy:
     threads: int
     memory_budget: int
     offline: bool
+    preview_interval: float = 0.25
 
     def dtype_for(self, parameters: int) -> Dtype:
         """The precision for a checkpoint whose UNet holds `parameters` numbers."""
@@ -79,6 +81,7 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         threads=settings.threads or hardware.cpus,
         memory_budget=budget,
         offline=settings.offline,
+        preview_interval=settings.preview_interval,
     )
 
 

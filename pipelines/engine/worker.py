@@ -3,7 +3,7 @@
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
     down  {"do": "run", "job": id, "request": {...}}    {"do": "cancel", "job": id}    {"do": "close"}
-    up    {"ready": "what was decided for the device"}    {"job": id, "event": {...}}
+    up    {"ready": "what was decided for the device"}    {"refused": "why"}    {"job": id, "event": {...}}
 
 The same `serve` is the body of a worker process and of the in-process thread; only who calls it differs.
 """
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from pipelines.engine.catalog import STARTER, Catalog
 from pipelines.engine.errors import Cancelled, OutOfMemory
 from pipelines.engine.jobs import EVENT, Event, Failed, Finished, Loading, Stopped
 from presets.errors import UserError
@@ -62,7 +63,11 @@ def serve(connection: Connection, settings: Settings, runners: str) -> None:
     `runners` names the table of tasks as "module:NAME": the engine itself imports no task.
     """
     inbox = _Inbox(connection)
-    worker = Worker(settings, runners)
+    try:
+        worker = Worker(settings, runners)
+    except UserError as error:  # a setting that this machine cannot follow: trying again would not help
+        connection.send_bytes(json.dumps({"refused": str(error)}).encode())
+        return
     connection.send_bytes(json.dumps({"ready": worker.device}).encode())
     for job, request in inbox.requests():
         worker.run(_REQUEST.validate_python(request), inbox.sender(job), inbox.cancel_check(job))
@@ -119,13 +124,18 @@ class Worker:
     """What a device has: its policy, its models, its gallery. Runs one request at a time on the calling thread."""
 
     def __init__(self, settings: Settings, runners: str):
-        from pipelines.engine import catalog, conditioning, manager, policy
+        from pipelines.engine import libraries, policy
+
+        self._policy = policy.decide(policy.detect(settings), settings)
+        libraries.prepare_libraries(self._policy)  # before anything else imports diffusers
+
+        from pipelines.engine.conditioning import Conditioner
+        from pipelines.engine.manager import PipelineManager
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
-        self._policy = policy.decide(policy.detect(), settings)
-        self._models = manager.PipelineManager(catalog.Catalog(settings.model_roots), self._policy, settings)
-        self._conditioner = conditioning.Conditioner()
+        self._models = PipelineManager(Catalog(settings.model_roots, STARTER), self._policy, settings)
+        self._conditioner = Conditioner()
         self._gallery = Gallery(settings.pictures)
 
     @property
