@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from presets.requests import KINDS
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("presets", "pipelines", "tabs")
 MODULES = {
@@ -69,18 +71,17 @@ def test_the_engine_imports_no_task(name):
     assert all(module.startswith(("pipelines.engine.", "presets.")) for module in project_imports(name))
 
 
-def test_a_task_imports_no_task():
-    shared = {"pipelines.runners", "pipelines.denoise", "pipelines.preprocess", "pipelines.tiling"}
-    tasks = {name for name in MODULES if name.count(".") == 1 and name.startswith("pipelines.")} - shared
-    for task in tasks:
-        assert not project_imports(task) & tasks, task
+def named_after_kinds(room: str) -> set[str]:
+    """The one module of each kind of request in a room."""
+    return {f"{room}.{kind.replace('-', '_')}" for kind in KINDS}
 
 
-def test_a_tab_imports_no_tab():
-    shared = {f"tabs.{name}" for name in ("page", "form", "run", "api", "theme", "command_line")}
-    tabs = {name for name in MODULES if name.startswith("tabs.")} - shared
-    for tab in tabs:
-        assert not project_imports(tab) & tabs, tab
+@pytest.mark.parametrize("room", ["pipelines", "tabs"])
+def test_every_kind_has_its_module_in_the_room_and_none_imports_another(room):
+    modules = named_after_kinds(room)
+    assert modules <= set(MODULES)
+    for name in modules:
+        assert not project_imports(name) & modules, name
 
 
 def test_init_files_are_empty():

@@ -69,7 +69,7 @@ class LocalEngine:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._current: Job | None = None
         self._state: State = "starting"
-        self._detail = "PyTorch and diffusers are being loaded"
+        self._detail = "PyTorch and diffusers"
         self._failed_starts = 0
         self._closing = False
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
@@ -248,7 +248,7 @@ class LocalEngine:
             self._failed_starts += died_early
             self._connection = None
             job, self._current = self._current, None
-            self._state, self._detail = "restarting", "The worker is being restarted"
+            self._state, self._detail = "restarting", "PyTorch and diffusers, after a crash"
         if job is not None:
             self._fail(job, WorkerDied(exit_code))
         if self._failed_starts >= START_ATTEMPTS:
