@@ -172,7 +172,7 @@ def _placed(components: Components, policy: Policy) -> Components:
         if isinstance(component, torch.nn.Module):
             component.to(policy.device)
     for part in ("unet", "vae"):
-        if policy.channels_last:
+        if policy.channels_last and components[part].dtype != torch.float32:
             components[part].to(memory_format=torch.channels_last)
         if policy.attention == "xformers":
             components[part].enable_xformers_memory_efficient_attention()

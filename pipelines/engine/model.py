@@ -123,17 +123,16 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
 
 
 def weights_of(folder: Path) -> Weights:
-    """The safetensors files of a component's folder: whole, in parts, or of its fp16 variant; empty if it has none."""
+    """The safetensors files of a component's folder: whole, in parts, or in float16; none if there are none."""
     stem = WEIGHT_STEMS[folder.name]
-    for variant, infix in ((None, ""), ("fp16", ".fp16")):
-        whole = folder / f"{stem}{infix}.safetensors"
-        if whole.is_file():
-            return Weights((whole,), variant)
+    whole, half = folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"
     parts = folder / f"{stem}.safetensors.index.json"
+    if whole.is_file():
+        return Weights((whole,), None)
     if parts.is_file():
         names = _read_json(parts).get("weight_map", {}).values()
         return Weights(tuple(folder / Path(str(part)).name for part in sorted(set(names))), None)
-    return Weights((), None)
+    return Weights((half,), "fp16") if half.is_file() else Weights((), None)
 
 
 def _part_headers(folder: Path, name: str) -> list[Header]:
