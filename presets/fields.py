@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from presets import prompts
 from presets.samplers import Sampler, Schedule
 
 PROMPT_LIMIT = 20_000
@@ -94,6 +95,7 @@ Prompt = Annotated[
         json_schema_extra=_extra("E-PROMPT-LONG", "Prompt", "basic", lines=3),
     ),
     BeforeValidator(encodable),
+    AfterValidator(prompts.check),
 ]
 NegativePrompt = Annotated[
     str,
@@ -103,6 +105,7 @@ NegativePrompt = Annotated[
         json_schema_extra=_extra("E-PROMPT-LONG", "Negative prompt", "basic", lines=2),
     ),
     BeforeValidator(encodable),
+    AfterValidator(prompts.check),
 ]
 CheckpointName = Annotated[
     str,

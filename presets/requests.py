@@ -5,6 +5,7 @@ checked when it is made; `parse` turns pydantic's complaint into one `InvalidFie
 to chance, and only a resolved request is run and saved.
 """
 
+import functools
 import random
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import fields
+from presets import fields, prompts
 from presets.errors import InvalidField, shortened
 from presets.samplers import SCHEDULES_OF
 
@@ -84,13 +85,40 @@ class TextToImage(Request):
             )
         return self
 
+    @model_validator(mode="after")
+    def _strengths_add_up(self) -> "TextToImage":
+        for lora in self.all_loras:
+            if not -prompts.WEIGHT_LIMIT <= lora.strength <= prompts.WEIGHT_LIMIT:
+                raise PydanticCustomError(
+                    "strengths_add_up",
+                    "The strengths of LoRA {name} add up to {strength}; at most 10 is allowed.",
+                    {
+                        "field": "loras",
+                        "code": prompts.PromptWeight.code,
+                        "name": shortened(lora.name),
+                        "strength": f"{lora.strength:g}",
+                    },
+                )
+        return self
+
+    @property
+    def all_loras(self) -> tuple[LoraUse, ...]:
+        """The LoRAs of the list and those named in the prompt, each once, its strengths added up."""
+        strengths: dict[str, float] = {}
+        for lora in (*self.loras, *prompts.parse(self.prompt).loras):
+            strengths[lora.name] = strengths.get(lora.name, 0.0) + lora.strength
+        return tuple(LoraUse.model_construct(name=name, strength=strength) for name, strength in strengths.items())
+
     @property
     def warnings(self) -> tuple[str, ...]:
         cleaned = ("prompt", "negative_prompt")
         names = [
             name for name in cleaned if fields.without_control_characters(getattr(self, name)) != getattr(self, name)
         ]
-        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in names)
+        sentences = [f"Control characters were removed from the {name.replace('_', ' ')}." for name in names]
+        if prompts.parse(self.negative_prompt).loras:
+            sentences.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
+        return tuple(sentences)
 
     def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
         """This request with nothing left to chance: the seed drawn, sizes and checkpoint named, text cleaned.
@@ -135,7 +163,7 @@ def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField
     context = detail.get("ctx", {})
     if not location:
         field = str(context.get("field", ""))
-        return InvalidField(field, detail["msg"], code=field_extra(kind, field).get("code"))
+        return InvalidField(field, detail["msg"], code=context.get("code") or field_extra(kind, field).get("code"))
     name = str(location[0])
     if detail["type"] == "extra_forbidden":
         known = ", ".join(field for field in kind.model_fields if field != "kind")
@@ -179,9 +207,15 @@ def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: An
     return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
 
 
+@functools.cache
+def field_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each field of a model, by its name. Not to be changed: it is made once."""
+    return kind.model_json_schema()["properties"]
+
+
 def allowed_values(kind: type[BaseModel], name: str) -> str:
     """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
-    schema = kind.model_json_schema()["properties"].get(name, {})
+    schema = field_schemas(kind).get(name, {})
     for part in (schema, *schema.get("anyOf", ())):
         if "enum" in part:
             return ", ".join(part["enum"])

@@ -4,12 +4,17 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SETTINGS_FILE = "settings.json"
+
+
+def _folders(value: Any) -> Any:
+    """In the environment folders are written one after the other, as in PATH."""
+    return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -18,7 +23,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="EASEL_", extra="ignore", frozen=True)
 
     home: Path = Field(default=Path("~/Easel"), description="Folder of models, pictures and settings.")
-    models_dir: tuple[Path, ...] = Field(default=(), description="More folders to look for models in.")
+    models_dir: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)] = Field(
+        default=(), description="More folders to look for models in."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int | None = Field(default=None, ge=0, le=65535, description="Port of the page; 7860 or the next free one.")
     share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
@@ -33,8 +40,18 @@ class Settings(BaseSettings):
     memory_budget: int | None = Field(
         default=None, ge=0, description="Bytes of weights kept loaded; half of the memory if unset."
     )
+    queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
+    pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
+    preview_interval: float = Field(
+        default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
+    )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the gallery."""
+        return self.home / "pictures"
 
     @property
     def model_roots(self) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from pipelines.engine.jobs import Event, Saved, Warned
 from presets.requests import AnyRequest
 
 if TYPE_CHECKING:
+    from pipelines.engine.conditioning import Conditioner
     from pipelines.engine.manager import PipelineManager
     from pipelines.engine.policy import Policy
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 class Context:
     """The models, the way to report and the way to save, for one job.
 
-    `models` hands out pipelines, `policy` says what was decided for the device.
+    `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
+    remembers them from job to job.
     """
 
     models: "PipelineManager"
     policy: "Policy"
+    conditioner: "Conditioner"
     gallery: Gallery
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]

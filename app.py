@@ -1,0 +1,49 @@
+"""Easel's main: arguments -> settings -> engine -> the web page, or one job from the command line."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from tabs.command_line import Arguments, parse_arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; the process's exit code."""
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # around main
+        if arguments.debug:
+            raise
+        print(f"easel: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: Arguments) -> int:
+    from pipelines.engine.local import LocalEngine
+    from presets import installation
+    from presets.settings import load_settings
+
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    if outdated := installation.problems(installation.requirements()):
+        print("easel: " + " ".join(outdated) + " Run: pip install -e .", file=sys.stderr)
+        return 1
+    settings = load_settings(arguments.settings)
+    engine = LocalEngine(settings).start()
+    try:
+        if arguments.kind is not None:
+            from tabs.command_line import run_request
+
+            return run_request(engine, arguments)
+        from tabs.page import build_page, serve
+
+        serve(build_page(engine), settings)
+        return 0
+    finally:
+        engine.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

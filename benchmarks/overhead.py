@@ -1,0 +1,93 @@
+"""What a job through the engine costs beside the raw diffusers pipeline: same weights, precision, steps, size, seed.
+
+    python -m benchmarks.overhead [--rounds 7] [--steps 20] [--threads 1]
+
+Prints JSON. `ratio` is the median over interleaved rounds of engine seconds / raw seconds, from submit to the saved
+picture, once without and once with previews. Goals: at most 1.03 and 1.08.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.engine.local import LocalEngine
+from presets.requests import TextToImage
+from presets.settings import Settings
+
+STARTER = Path(__file__).parent.parent / "pipelines" / "engine" / "starter"
+
+
+def main() -> None:
+    options = _options()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    request = TextToImage(prompt="a red house by the sea at sunset", steps=options.steps, seed=7, sampler="DDIM")
+    raw = _raw_pipeline(request, options.dtype)
+    report: dict[str, object] = {"steps": options.steps, "threads": options.threads, "dtype": options.dtype}
+    with tempfile.TemporaryDirectory() as home:
+        for name, interval in (("without_previews", 0.0), ("with_previews", 0.25)):
+            settings = Settings(
+                home=Path(home), threads=options.threads, preview_interval=interval, dtype=options.dtype
+            )
+            report[name] = _compare(settings, request, raw, options.rounds)
+    print(json.dumps(report, indent=2))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", default="float32")
+    return parser.parse_args()
+
+
+def _raw_pipeline(request: TextToImage, dtype: str):
+    import torch
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(
+        STARTER, safety_checker=None, requires_safety_checker=False, torch_dtype=getattr(torch, dtype)
+    )
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    pipe.unet.to(memory_format=torch.channels_last)
+    pipe.vae.to(memory_format=torch.channels_last)
+    pipe.set_progress_bar_config(disable=True)
+
+    def draw() -> None:
+        pipe(
+            request.prompt,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+        )
+
+    return draw
+
+
+def _compare(settings: Settings, request: TextToImage, raw, rounds: int) -> dict[str, float]:
+    engine = LocalEngine(settings).start()
+    try:
+        engine.submit(request).result()
+        raw()
+        pairs = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            raw()
+            middle = time.perf_counter()
+            engine.submit(request).result()
+            pairs.append((middle - began, time.perf_counter() - middle))
+    finally:
+        engine.close()
+    return {
+        "raw_seconds": round(statistics.median(raw_time for raw_time, _ in pairs), 4),
+        "engine_seconds": round(statistics.median(own for _, own in pairs), 4),
+        "ratio": round(statistics.median(own / raw_time for raw_time, own in pairs), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()

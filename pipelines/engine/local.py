@@ -1,0 +1,259 @@
+"""LocalEngine: the queue of this machine and the supervised worker that draws."""
+
+import json
+import logging
+import multiprocessing
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Literal
+
+from pipelines.engine import worker
+from pipelines.engine.catalog import Catalog
+from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.jobs import (
+    EVENT,
+    LAST_EVENTS,
+    EngineStatus,
+    Event,
+    Failed,
+    Job,
+    Loading,
+    ModelInfo,
+    Queued,
+    Stopped,
+    TokenCount,
+    Warned,
+)
+from presets.errors import InvalidField
+from presets.requests import AnyRequest
+from presets.settings import Settings
+
+_log = logging.getLogger("easel.engine")
+
+KEPT_JOBS = 1000
+"""Ended jobs that can still be asked for by id."""
+
+START_ATTEMPTS = 3
+"""Times in a row that a worker may die before it was ready, until the engine gives up."""
+
+State = Literal["starting", "ready", "restarting", "stopped"]
+
+
+class LocalEngine:
+    """An `Engine` (see jobs.py) with one worker: a process of its own, or a thread with `settings.in_process`.
+
+    `start()` returns at once; jobs may be submitted before the worker is ready. One supervisor thread owns the
+    worker: it hands out jobs, passes events on, and replaces a worker that died.
+    """
+
+    def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
+        self._settings = settings
+        self._runners = runners
+        self._catalog = Catalog(settings.model_roots)
+        self._lock = threading.RLock()
+        self._waiting: deque[Job] = deque()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._current: Job | None = None
+        self._state: State = "starting"
+        self._detail = "PyTorch and diffusers are being loaded"
+        self._failed_starts = 0
+        self._closing = False
+        self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
+        self._connection: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._supervisor = threading.Thread(target=self._supervise, name="easel-supervisor", daemon=True)
+
+    def start(self) -> "LocalEngine":
+        """Start the worker. Call once."""
+        self._supervisor.start()
+        return self
+
+    # What faces call
+
+    def submit(self, request: AnyRequest) -> Job:
+        resolved = self._resolve(request)
+        job = Job(resolved, self._cancel)
+        for warning in request.warnings:
+            job.put(Warned(message=warning))
+        with self._lock:
+            if self._closing or self._state == "stopped":
+                raise Busy(f"The engine is stopped: {self._detail}.")
+            if len(self._waiting) >= self._settings.queue_limit:
+                raise Busy(f"{len(self._waiting)} jobs are waiting, which is the limit. Try again in a minute.")
+            self._jobs[job.id] = job
+            self._forget_oldest()
+            self._waiting.append(job)
+            job.put(Queued(position=len(self._waiting)))
+        self._wake()
+        return job
+
+    def job(self, identifier: str) -> Job | None:
+        return self._jobs.get(identifier)
+
+    def models(self) -> Sequence[ModelInfo]:
+        return [model.info() for model in self._catalog.models()]
+
+    def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
+        return self._catalog.find(checkpoint).count_tokens(prompt)
+
+    def status(self) -> EngineStatus:
+        with self._lock:
+            busy = self._state == "ready" and self._current is not None
+            return EngineStatus(state="busy" if busy else self._state, detail=self._detail, waiting=len(self._waiting))
+
+    def close(self) -> None:
+        with self._lock:
+            self._closing = True
+        self._wake()
+        if self._supervisor.is_alive():
+            self._supervisor.join(timeout=10)
+
+    # Before the queue
+
+    def _resolve(self, request: AnyRequest) -> AnyRequest:
+        model = self._catalog.find(request.checkpoint)
+        resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        pixels = (resolved.width or 0) * (resolved.height or 0)
+        if pixels > self._settings.pixel_limit:
+            raise InvalidField(
+                "width",
+                f"{resolved.width} x {resolved.height} is {pixels:,} pixels; this machine's limit is "
+                f"{self._settings.pixel_limit:,}.",
+                code="E-SIZE",
+            )
+        return resolved
+
+    def _cancel(self, job: Job) -> None:
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.put(Stopped())
+                self._tell_positions()
+            elif job is self._current and self._connection is not None:
+                self._send({"do": "cancel", "job": job.id})
+
+    def _forget_oldest(self) -> None:
+        ended = [identifier for identifier, job in self._jobs.items() if job.done]
+        for identifier in ended[: max(0, len(self._jobs) - KEPT_JOBS)]:
+            del self._jobs[identifier]
+
+    def _tell_positions(self) -> None:
+        for position, job in enumerate(self._waiting, start=1):
+            job.put(Queued(position=position))
+
+    # The supervisor thread
+
+    def _wake(self) -> None:
+        self._wake_writer.send_bytes(b"!")
+
+    def _supervise(self) -> None:
+        while not self._closing:
+            if self._connection is None and self._state != "stopped":
+                self._start_worker()
+            self._hand_out()
+            sources = [self._wake_reader] + ([self._connection] if self._connection else [])
+            for source in wait(sources):
+                if source is self._wake_reader:
+                    self._wake_reader.recv_bytes()
+                else:
+                    self._receive()
+        self._shut_down()
+
+    def _start_worker(self) -> None:
+        here, there = multiprocessing.Pipe()
+        arguments = (there, self._settings, self._runners)
+        if self._settings.in_process:
+            threading.Thread(target=worker.thread_main, args=arguments, name="easel-worker", daemon=True).start()
+        else:
+            spawn = multiprocessing.get_context("spawn")
+            self._process = spawn.Process(target=worker.process_main, args=arguments, name="easel-worker", daemon=True)
+            self._process.start()
+            there.close()
+        with self._lock:
+            self._connection = here
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            if self._current is not None or not self._waiting or self._connection is None:
+                return
+            self._current = job = self._waiting.popleft()
+            self._tell_positions()
+        if self._state != "ready":
+            job.put(Loading(what=self._detail))
+        self._send({"do": "run", "job": job.id, "request": job.request.model_dump(mode="json")})
+
+    def _send(self, message: dict[str, object]) -> None:
+        with self._lock:
+            try:
+                if self._connection is not None:
+                    self._connection.send_bytes(json.dumps(message).encode())
+            except OSError:
+                _log.debug("The worker is gone; the supervisor will notice")
+
+    def _receive(self) -> None:
+        assert self._connection is not None
+        try:
+            message = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._worker_died()
+            return
+        if "ready" in message:
+            with self._lock:
+                self._state, self._detail, self._failed_starts = "ready", message["ready"], 0
+        else:
+            self._pass_on(message["job"], EVENT.validate_python(message["event"]))
+
+    def _pass_on(self, identifier: str, event: Event) -> None:
+        job = self._jobs.get(identifier)
+        with self._lock:
+            if isinstance(event, LAST_EVENTS):
+                self._current = None
+        if job is not None:
+            job.put(event)
+
+    def _worker_died(self) -> None:
+        exit_code = self._exit_code()
+        _log.error("The worker process ended (exit code %s)", exit_code)
+        with self._lock:
+            died_early = self._state != "ready"
+            self._failed_starts += died_early
+            self._connection = None
+            job, self._current = self._current, None
+            self._state, self._detail = "restarting", "The worker is being restarted"
+            if self._failed_starts >= START_ATTEMPTS:
+                self._state = "stopped"
+                self._detail = f"the worker could not be started (exit code {exit_code}); see the program's output"
+        if job is not None:
+            self._fail(job, WorkerDied(exit_code))
+        if self._state == "stopped":
+            self._fail_waiting(Busy(f"The engine is stopped: {self._detail}."))
+
+    def _exit_code(self) -> int | None:
+        if self._process is None:
+            return None
+        self._process.join(timeout=5)
+        return self._process.exitcode
+
+    def _fail(self, job: Job, error: WorkerDied | Busy) -> None:
+        job.put(Failed(code=error.code, message=error.message))
+
+    def _fail_waiting(self, error: Busy) -> None:
+        with self._lock:
+            jobs = [*self._waiting, *([self._current] if self._current else [])]
+            self._waiting.clear()
+            self._current = None
+        for job in jobs:
+            self._fail(job, error)
+
+    def _shut_down(self) -> None:
+        self._send({"do": "close"})
+        self._state = "stopped"
+        self._detail = "it was closed"
+        self._fail_waiting(Busy("The program is being closed; the job did not run to its end."))
+        if self._process is not None:
+            self._process.join(timeout=5)
+            if self._process.is_alive():
+                self._process.kill()

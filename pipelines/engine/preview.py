@@ -1,0 +1,67 @@
+"""Latents as a small JPEG: what the picture will be, seen before it is done and without the decoder."""
+
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+PREVIEW_FILE = "preview.json"
+PREVIEW_SIDE = 320
+PREVIEW_INTERVAL = 0.25
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class LatentMap:
+    """Scaled latents times `matrix` (a row of red, green, blue for each channel) plus `bias` are nearly the picture,
+    one pixel for each latent, in [-1, 1]."""
+
+    matrix: Sequence[Sequence[float]]
+    bias: Sequence[float]
+
+
+def read_latent_map(folder: Path, otherwise: LatentMap) -> LatentMap:
+    """The map in `preview.json` of a model's folder ({"matrix": ..., "bias": ...}), or `otherwise`."""
+    path = folder / PREVIEW_FILE
+    if not path.is_file():
+        return otherwise
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return LatentMap(values["matrix"], values["bias"])
+
+
+def thumbnail(latents: torch.Tensor, latent_map: LatentMap) -> Image.Image:
+    """`latents` (1, channels, height, width), scaled, as a picture whose longer side is `PREVIEW_SIDE` pixels."""
+    values = latents[0].detach().float().cpu().movedim(0, -1)
+    colours = values @ torch.tensor(latent_map.matrix) + torch.tensor(latent_map.bias)
+    pixels = ((colours.clamp(-1, 1).nan_to_num() + 1) * 127.5).round().to(torch.uint8)
+    image = Image.fromarray(pixels.numpy())
+    scale = PREVIEW_SIDE / max(image.size)
+    return image.resize((round(image.width * scale) or 1, round(image.height * scale) or 1), Image.Resampling.BILINEAR)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """`image` as a JPEG of a few kilobytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+class Pace:
+    """Says when it is time for a preview: at most every `interval` seconds."""
+
+    def __init__(self, interval: float = PREVIEW_INTERVAL):
+        self._interval = interval
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time now; if so, the next is `interval` away."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True

@@ -1,0 +1,11 @@
+"""The only list of tasks: kind of request -> the function that does it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pipelines import text_to_image
+from pipelines.engine.context import Context
+from presets.requests import Request, TextToImage
+
+RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType({TextToImage: text_to_image.run})

@@ -1,0 +1,67 @@
+"""Text to image: words to pictures."""
+
+import time
+from typing import Any
+
+import diffusers
+import torch
+
+from pipelines.denoise import Watch, decode, denoise
+from pipelines.engine.context import Context
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.manager import Loaded
+from pipelines.engine.preview import LatentMap, read_latent_map
+from presets.requests import TextToImage
+
+
+def run(request: TextToImage, context: Context) -> None:
+    """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
+    loras = request.all_loras
+    with context.models.pipeline(request.checkpoint, "text-to-image", loras=loras, report=context.report) as loaded:
+        latent_map = _latent_map(loaded)
+        for index in range(request.count):
+            watch = Watch(context.report, index + 1, request.count, latent_map)
+            _draw(request.picture(index), index, loaded, context, watch)
+
+
+def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, watch: Watch) -> None:
+    started = time.perf_counter()
+    guided = picture.guidance_scale > 1
+    conditioning = context.conditioner.encode(
+        loaded.pipe,
+        picture.prompt,
+        picture.negative_prompt if guided else None,
+        picture.clip_skip,
+        version=picture.all_loras,
+    )
+    encoded = time.perf_counter()
+    latents = denoise(loaded.pipe, conditioning, picture, watch)
+    denoised = time.perf_counter()
+    image = decode(loaded.pipe, latents, picture.checkpoint)
+    timings = {
+        "load": loaded.load_seconds if index == 0 else 0.0,
+        "encode": encoded - started,
+        "denoise": denoised - encoded,
+        "decode": time.perf_counter() - denoised,
+    }
+    rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
+    context.save(index, image, picture, rounded, _about(loaded, context), picture.warnings)
+
+
+def _latent_map(loaded: Loaded) -> LatentMap:
+    family = FAMILIES[loaded.model.family]
+    usual = LatentMap(family.latent_to_rgb, family.latent_bias)
+    folder = loaded.model.path
+    return read_latent_map(folder, usual) if folder is not None and folder.is_dir() else usual
+
+
+def _about(loaded: Loaded, context: Context) -> dict[str, Any]:
+    """What else made the picture what it is."""
+    return {
+        "family": loaded.model.family,
+        "device": context.policy.device,
+        "dtype": str(loaded.pipe.unet.dtype).removeprefix("torch."),
+        "attention": context.policy.attention,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }

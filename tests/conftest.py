@@ -1,0 +1,30 @@
+"""The real engine on the starter model, shared by all tests that draw."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from pipelines.engine.local import LocalEngine
+from presets.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def easel_home(tmp_path_factory):
+    """A home of its own for the whole run, so that no test touches the person's."""
+    return tmp_path_factory.mktemp("easel-home")
+
+
+@pytest.fixture(scope="session")
+def settings(easel_home):
+    return Settings(home=easel_home, threads=1)
+
+
+@pytest.fixture(scope="session")
+def real_engine(settings):
+    """One engine with its worker process for the whole run."""
+    engine = LocalEngine(settings).start()
+    yield engine
+    engine.close()

@@ -1,0 +1,133 @@
+"""An engine without a model, for tests of the faces: real jobs, events, threads and PNG files, no torch.
+
+It stands on the one seam there is (`pipelines.engine.jobs.Engine`). A picture is one flat colour that follows from
+the seed, so that the same request gives the same bytes.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines.engine.jobs import (
+    EngineStatus,
+    Failed,
+    Finished,
+    Job,
+    Loading,
+    ModelInfo,
+    Progress,
+    Queued,
+    Saved,
+    Stopped,
+    TokenCount,
+    Warned,
+)
+from presets.errors import UserError
+from presets.requests import TextToImage
+
+STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), size_bytes=40_000_000)
+
+
+class FakeEngine:
+    """Runs each job in a thread of its own and writes its pictures into `folder`.
+
+    `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
+    while `gate` is given and not set, every step waits for it (a cancelled job does not).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        refusal: UserError | None = None,
+        failure: UserError | None = None,
+        step_seconds: float = 0.0,
+        gate: threading.Event | None = None,
+        checkpoints: Sequence[ModelInfo] = (STORYBOOK,),
+    ):
+        self.folder = folder
+        self.refusal = refusal
+        self.failure = failure
+        self.step_seconds = step_seconds
+        self.gate = gate
+        self.checkpoints = tuple(checkpoints)
+        self.submitted: list[Job] = []
+        self.closed = False
+        self._cancelled: set[str] = set()
+
+    def submit(self, request: TextToImage) -> Job:
+        if self.refusal:
+            raise self.refusal
+        default = self.checkpoints[0]
+        job = Job(request.resolved(request.checkpoint or default.name, default.native_size), self._cancel)
+        job.put(Queued(position=1))
+        self.submitted.append(job)
+        threading.Thread(target=self._run, args=(job, request.warnings), daemon=True).start()
+        return job
+
+    def job(self, identifier: str) -> Job | None:
+        return next((job for job in self.submitted if job.id == identifier), None)
+
+    def models(self) -> Sequence[ModelInfo]:
+        return self.checkpoints
+
+    def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:  # noqa: ARG002
+        tokens = len(prompt.split())
+        return TokenCount(tokens=tokens, chunks=max(1, -(-tokens // 75)), chunk_size=75)
+
+    def status(self) -> EngineStatus:
+        working = sum(not job.done for job in self.submitted)
+        state = "stopped" if self.closed else "busy" if working else "ready"
+        return EngineStatus(state=state, waiting=max(0, working - 1))
+
+    def close(self) -> None:
+        self.closed = True
+        for job in self.submitted:
+            job.cancel()
+
+    def _cancel(self, job: Job) -> None:
+        self._cancelled.add(job.id)
+
+    def _run(self, job: Job, warnings: tuple[str, ...]) -> None:
+        job.put(Loading(what=job.request.checkpoint, fraction=0.5))
+        for warning in warnings:
+            job.put(Warned(message=warning))
+        for index in range(job.request.count):
+            for step in range(1, job.request.steps + 1):
+                if self._wait_is_cancelled(job):
+                    return job.put(Stopped())
+                job.put(self._progress(job.request, index, step))
+                if self.failure:
+                    problem = self.failure
+                    return job.put(Failed(code=problem.code, message=problem.message, field=problem.field))
+            job.put(self._save(job, index, warnings))
+        return job.put(Finished(timings={"total": 0.5}))
+
+    def _wait_is_cancelled(self, job: Job) -> bool:
+        time.sleep(self.step_seconds)
+        while self.gate and not self.gate.wait(0.01) and job.id not in self._cancelled:
+            pass
+        return job.id in self._cancelled
+
+    def _progress(self, request: TextToImage, index: int, step: int) -> Progress:
+        seconds = step * self.step_seconds
+        remaining = (request.steps - step) * self.step_seconds
+        return Progress(
+            picture=index + 1,
+            pictures=request.count,
+            step=step,
+            steps=request.steps,
+            seconds=seconds,
+            remaining=remaining,
+        )
+
+    def _save(self, job: Job, index: int, warnings: tuple[str, ...]) -> Saved:
+        request = job.request.picture(index)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{job.id}-{index}.png"
+        colour = tuple(request.seed.to_bytes(8, "little")[:3])
+        Image.new("RGB", (request.width or 128, request.height or 128), colour).save(path)
+        return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=warnings)

@@ -1,0 +1,171 @@
+"""The local engine: the queue, the supervised worker process, cancel, and what a crash costs."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.engine.errors import ModelNotFound
+from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped
+from pipelines.engine.local import LocalEngine
+from presets.errors import InvalidField, UserError
+from presets.requests import TextToImage
+from presets.settings import Settings
+
+HOUSE = TextToImage(prompt="a red house by the sea at sunset", seed=7, steps=3)
+LONG = HOUSE.model_copy(update={"steps": 150})
+
+
+def pixels(saved: Saved) -> np.ndarray:
+    with Image.open(saved.path) as image:
+        return np.asarray(image).copy()
+
+
+def wait_until(condition, seconds=60.0):
+    """Poll until `condition()` is true; fail the test if it does not become so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def workers():
+    return [process for process in multiprocessing.active_children() if process.name == "easel-worker"]
+
+
+def test_a_job_reports_every_step_and_ends_with_its_picture(real_engine):
+    events = list(real_engine.submit(HOUSE).events())
+    assert isinstance(events[0], Queued)
+    assert [event.step for event in events if isinstance(event, Progress)] == [1, 2, 3]
+    assert isinstance(events[-2], Saved)
+    assert isinstance(events[-1], Finished)
+
+
+def test_the_same_request_gives_the_same_pixels(real_engine):
+    first, second = (real_engine.submit(HOUSE).result()[0] for _ in range(2))
+    assert first.path != second.path
+    assert np.array_equal(pixels(first), pixels(second))
+
+
+def test_each_picture_of_a_batch_equals_the_one_that_its_own_request_makes(real_engine):
+    pair = real_engine.submit(HOUSE.model_copy(update={"count": 2})).result()
+    alone = real_engine.submit(pair[1].request).result()[0]
+    assert pair[1].request.seed == 8
+    assert np.array_equal(pixels(pair[1]), pixels(alone))
+
+
+def test_a_restarted_engine_gives_the_same_pixels(real_engine, tmp_path):
+    before = real_engine.submit(HOUSE).result()[0]
+    other = LocalEngine(Settings(home=tmp_path, threads=1)).start()
+    try:
+        assert np.array_equal(pixels(other.submit(HOUSE).result()[0]), pixels(before))
+    finally:
+        other.close()
+
+
+def test_the_in_process_engine_gives_the_same_pixels(real_engine, tmp_path):
+    before = real_engine.submit(HOUSE).result()[0]
+    other = LocalEngine(Settings(home=tmp_path, threads=1, in_process=True)).start()
+    try:
+        assert np.array_equal(pixels(other.submit(HOUSE).result()[0]), pixels(before))
+    finally:
+        other.close()
+
+
+def test_a_cancelled_job_stops_within_a_step_and_the_next_is_as_if_nothing_happened(real_engine):
+    expected = pixels(real_engine.submit(HOUSE).result()[0])
+    job = real_engine.submit(LONG)
+    for event in job.events():
+        if isinstance(event, Progress):
+            job.cancel()
+    steps = [event.step for event in job.events() if isinstance(event, Progress)]
+    assert isinstance(list(job.events())[-1], Stopped)
+    assert len(steps) <= 4
+    assert np.array_equal(pixels(real_engine.submit(HOUSE).result()[0]), expected)
+
+
+def test_a_waiting_job_can_be_cancelled_and_the_others_move_up(real_engine):
+    running, second, third = (real_engine.submit(LONG) for _ in range(3))
+    second.cancel()
+    third_places = [event.position for event in third._events if isinstance(event, Queued)]
+    third.cancel()
+    running.cancel()
+    assert [type(event) for event in second.events()][-1] is Stopped
+    assert third_places[-1] < third_places[0] or third_places == [1]
+    assert running.result() == second.result() == []
+
+
+def test_cancelling_twice_or_after_the_end_does_nothing(real_engine):
+    job = real_engine.submit(HOUSE)
+    job.result()
+    job.cancel()
+    job.cancel()
+    assert isinstance(list(job.events())[-1], Finished)
+
+
+def test_a_waiting_caller_of_the_stream_holds_no_thread(real_engine):
+    async def watch():
+        return [type(event) async for event in real_engine.submit(HOUSE).stream()]
+
+    assert asyncio.run(watch())[-1] is Finished
+
+
+def test_an_unknown_checkpoint_is_refused_before_the_queue_and_the_nearest_is_named(real_engine):
+    with pytest.raises(ModelNotFound, match="storybook") as caught:
+        real_engine.submit(HOUSE.model_copy(update={"checkpoint": "storybok"}))
+    assert caught.value.code == "E-MODEL-MISSING"
+
+
+def test_a_picture_over_the_limit_of_the_machine_is_refused(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path, pixel_limit=256 * 256))
+    with pytest.raises(InvalidField, match="limit") as caught:
+        engine.submit(HOUSE.model_copy(update={"width": 512, "height": 512}))
+    assert caught.value.code == "E-SIZE"
+
+
+def test_a_full_queue_says_so(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path, queue_limit=1))
+    engine.submit(HOUSE)
+    with pytest.raises(UserError) as caught:
+        engine.submit(HOUSE)
+    assert caught.value.code == "E-BUSY"
+
+
+def test_a_killed_worker_fails_its_job_with_a_sentence_and_the_next_job_works(real_engine):
+    expected = pixels(real_engine.submit(HOUSE).result()[0])
+    job = real_engine.submit(LONG)
+    wait_until(lambda: any(isinstance(event, Progress) for event in job._events))
+    for process in workers():
+        os.kill(process.pid, signal.SIGKILL)
+    failure = list(job.events())[-1]
+    assert isinstance(failure, Failed)
+    assert failure.code == "E-WORKER"
+    events = list(real_engine.submit(HOUSE).events())
+    assert any(isinstance(event, Loading) for event in events)
+    assert isinstance(events[-1], Finished)
+    assert np.array_equal(pixels(events[-2]), expected)
+
+
+def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path), runners="no_such_module:RUNNERS").start()
+    try:
+        job = engine.submit(HOUSE)
+        failure = list(job.events())[-1]
+        wait_until(lambda: engine.status().state == "stopped")
+        assert isinstance(failure, Failed)
+        assert "output" in engine.status().detail
+    finally:
+        engine.close()
+
+
+def test_closing_the_engine_fails_what_waits(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path, in_process=False)).start()
+    job = engine.submit(LONG)
+    engine.close()
+    assert isinstance(list(job.events())[-1], Failed)
+    assert workers() == [] or all(process.is_alive() for process in workers())

@@ -1,0 +1,122 @@
+"""Training of the autoencoder on random crops of painted scenes."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy
+import torch
+from diffusers import AutoencoderKL
+from torch.nn import functional
+
+from training.latents import pixels_of
+from training.parts import new_autoencoder
+from training.recipe import Recipe
+
+LEARNING_RATE = 2e-3
+EMA_DECAY = 0.998
+KL_WEIGHT = 3e-4
+CHECKPOINT_SECONDS = 120
+POOL = 1500
+HELD_OUT = range(10_000_000, 10_000_032)
+"""Scenes that measure the reconstruction; no recipe paints so many for training."""
+
+
+def train_autoencoder(
+    recipe: Recipe, checkpoint: Path, tell: Callable[[str], None], compiled: bool = True
+) -> AutoencoderKL:
+    """The averaged autoencoder after `recipe.autoencoder_steps`; goes on from `checkpoint` if it exists.
+
+    The loss is L1 + L1 of the gradients (sharp edges) + L1 of 4x4 means (flat colours) + squares + a little KL.
+    """
+    torch.manual_seed(recipe.seed)
+    model = new_autoencoder(recipe).to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+    state = {"model": model, "averaged": averaged, "optimizer": optimizer}
+    first = _load(state, checkpoint)
+    pass_through = torch.compile(_reconstruct) if compiled else _reconstruct
+    saved = time.monotonic()
+    for step, crops in zip(range(first, recipe.autoencoder_steps), _crops(recipe, first), strict=False):
+        for group in optimizer.param_groups:
+            share = min(1.0, (step + 1) / 60) * (1 + math.cos(math.pi * step / recipe.autoencoder_steps)) / 2
+            group["lr"] = LEARNING_RATE * max(share, 0.02)
+        loss = _train_step(model, optimizer, pass_through, crops)
+        decay = min(EMA_DECAY, (1 + step) / (10 + step))
+        for mean, present in zip(averaged.parameters(), model.parameters(), strict=True):
+            mean.lerp_(present.detach(), 1 - decay)
+        if step % 50 == 0:
+            tell(f"autoencoder step {step}/{recipe.autoencoder_steps} loss {loss:.4f}")
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(state, checkpoint, step + 1)
+            saved = time.monotonic()
+    _save(state, checkpoint, recipe.autoencoder_steps)
+    return averaged
+
+
+def scale_of(latents: torch.Tensor) -> float:
+    """The `scaling_factor` that gives latents unit variance over all channels."""
+    return round(1 / latents.std().item(), 4)
+
+
+@torch.no_grad()
+def reconstruction(autoencoder: AutoencoderKL, size: int) -> float:
+    """PSNR in dB over scenes that training does not show."""
+    pixels = pixels_of(HELD_OUT, size)
+    back = autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)
+    return -10 * torch.log10(((back - pixels) / 2).square().mean()).item()
+
+
+def _reconstruct(model: AutoencoderKL, pixels: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """(pixels again, latent mean, latent log variance), with `noise` scaled to the variance and added."""
+    mean, log_variance = model.quant_conv(model.encoder(pixels)).chunk(2, dim=1)
+    log_variance = log_variance.clamp(-30, 20)
+    latents = mean + torch.exp(0.5 * log_variance) * noise
+    return model.decoder(model.post_quant_conv(latents)), mean, log_variance
+
+
+def _train_step(model: AutoencoderKL, optimizer: torch.optim.Optimizer, pass_through: Callable, crops) -> float:
+    batch, _, side, _ = crops.shape
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outcome = pass_through(model, crops, torch.randn(batch, 4, side // 8, side // 8))
+    back, mean, log_variance = (part.float() for part in outcome)
+    edges = sum((back.diff(dim=axis) - crops.diff(dim=axis)).abs().mean() for axis in (2, 3))
+    flats = (functional.avg_pool2d(back, 4) - functional.avg_pool2d(crops, 4)).abs().mean()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    loss = (back - crops).abs().mean() + 0.5 * edges + 0.5 * flats + 2 * (back - crops).square().mean() + KL_WEIGHT * kl
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _crops(recipe: Recipe, first: int) -> Iterator[torch.Tensor]:
+    """Batches of random crops from a pool of scenes, one of which is painted anew for every batch."""
+    random = numpy.random.default_rng((recipe.seed, first))
+    pool = pixels_of(range(min(POOL, recipe.scenes)), recipe.size)
+    fresh = len(pool) + first
+    places = (recipe.size - recipe.crop) // 8 + 1
+    while True:
+        pool[fresh % len(pool)] = pixels_of(range(fresh, fresh + 1), recipe.size)[0]
+        fresh += 1
+        chosen = random.integers(0, (len(pool), places, places), (recipe.autoencoder_batch, 3)) * (1, 8, 8)
+        crops = [pool[at, :, top : top + recipe.crop, left : left + recipe.crop] for at, top, left in chosen]
+        yield torch.stack(crops).contiguous(memory_format=torch.channels_last)
+
+
+def _save(state: dict, file: Path, step: int) -> None:
+    partial = file.with_suffix(".part")
+    torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, partial)
+    partial.replace(file)
+
+
+def _load(state: dict, file: Path) -> int:
+    if not file.exists():
+        return 0
+    saved = torch.load(file, weights_only=True)
+    for name, part in state.items():
+        part.load_state_dict(saved[name])
+    return saved["step"]

@@ -1,0 +1,58 @@
+"""The trained parts as an ordinary diffusers folder in float16."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.latents import pixels_of
+from training.parts import new_scheduler
+
+PREVIEW_SCENES = 64
+
+
+def assemble(
+    autoencoder: AutoencoderKL, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, tokenizer: CLIPTokenizer
+) -> StableDiffusionPipeline:
+    """An ordinary Stable Diffusion pipeline of the parts."""
+    return StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=new_scheduler(),  # type: ignore[arg-type]
+        safety_checker=None,  # type: ignore[arg-type]
+        feature_extractor=None,  # type: ignore[arg-type]
+        requires_safety_checker=False,
+    )
+
+
+def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, folder: Path) -> None:
+    """Write `pipeline` as float16 safetensors with the preview map; what else lies in `folder` (the card) stays."""
+    fresh = folder.with_name(folder.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    (fresh / "preview.json").write_text(json.dumps(preview_map(pipeline, latents), indent=2) + "\n")
+    for part in fresh.iterdir():
+        old = folder / part.name
+        shutil.rmtree(old, ignore_errors=True)
+        old.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        part.replace(old)
+    fresh.rmdir()
+
+
+def preview_map(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> dict[str, object]:
+    """Least squares from scaled latents (number, 4, side, side) to 8x smaller pixels in [0, 1]."""
+    side = latents.shape[-1]
+    pixels = (pixels_of(range(min(PREVIEW_SCENES, len(latents))), side * 8) + 1) / 2
+    small = torch.nn.functional.avg_pool2d(pixels, 8).permute(0, 2, 3, 1).reshape(-1, 3)
+    scaled = latents[: len(pixels)] * pipeline.vae.config.scaling_factor
+    inputs = scaled.permute(0, 2, 3, 1).reshape(-1, 4)
+    inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
+    solution = torch.linalg.lstsq(inputs, small).solution
+    rounded = [[round(value, 5) for value in row] for row in solution.tolist()]
+    return {"matrix": rounded[:4], "bias": rounded[4], "range": "pixels in [0,1] from latents as the UNet sees them"}

@@ -1,0 +1,118 @@
+"""Make a starter model from nothing: `python -m training.make_starter [--smallest] [--run DIR] [--output DIR]`.
+
+Stages: tokenizer, autoencoder, latents, diffusion, judge, export, evaluation. Each leaves its result in the run's
+folder; a stopped run goes on where it was. Everything is seeded.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTokenizer
+
+from training.autoencoder import reconstruction, scale_of, train_autoencoder
+from training.diffusion import Batches, Learner, train_diffusion
+from training.export import assemble, export
+from training.judge import accuracy, load_judge, save_judge, train_judge
+from training.latents import caption_of, encode_scenes, load_latents, scene_of
+from training.recipe import SMALLEST, STORYBOOK, Recipe
+from training.tokenizer import build_tokenizer
+
+ROOT = Path(__file__).parent.parent
+STARTER = ROOT / "pipelines" / "engine" / "starter"
+STAGES = ("tokenizer", "autoencoder", "latents", "diffusion", "judge", "export")
+CORPUS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A recipe, the folder of its intermediate results, and where the model goes."""
+
+    recipe: Recipe
+    folder: Path
+    output: Path
+    compiled: bool = True
+
+    def tell(self, message: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        folder = self.folder / "tokenizer"
+        if (folder / "tokenizer_config.json").exists():
+            return CLIPTokenizer.from_pretrained(folder)
+        random = Random(f"corpus {self.recipe.seed}")
+        corpus = [caption_of(scene_of(index), random) for index in range(min(CORPUS, self.recipe.scenes * 50))]
+        return build_tokenizer(corpus, folder)
+
+    def autoencoder(self) -> AutoencoderKL:
+        folder = self.folder / "vae"
+        if not folder.exists():
+            model = train_autoencoder(self.recipe, self.folder / "autoencoder.pt", self.tell, self.compiled)
+            model.save_pretrained(folder)
+            self.tell(f"autoencoder: {reconstruction(model.eval(), self.recipe.size):.2f} dB on unseen scenes")
+        return AutoencoderKL.from_pretrained(folder).eval()
+
+    def latents(self) -> torch.Tensor:
+        encode_scenes(self.autoencoder(), self.recipe, self.folder / "latents", self.tell)
+        return load_latents(self.folder / "latents")
+
+    def diffusion(self) -> Learner:
+        learner = Learner(self.recipe, self.tokenizer())
+        batches = Batches(self.recipe, learner.tokenizer, self.folder / "latents", self.scale())
+        train_diffusion(learner, self.recipe, batches, self.folder / "diffusion.pt", self.tell, self.compiled)
+        return learner
+
+    def scale(self) -> float:
+        """The scaling factor, fixed by the first chunk of latents."""
+        file = self.folder / "scale.json"
+        if not file.exists():
+            file.write_text(json.dumps(scale_of(load_latents(self.folder / "latents")[:2000])))
+        return json.loads(file.read_text())
+
+    def judge(self) -> None:
+        file = self.folder / "judge.safetensors"
+        if not file.exists():
+            save_judge(train_judge(self.recipe, self.tell), file)
+        self.tell(f"judge: {accuracy(load_judge(file), self.recipe.size)}")
+
+    def export(self) -> None:
+        """Write the model as trained so far (averaged weights of the last checkpoint)."""
+        learner = Learner(self.recipe, self.tokenizer())
+        learner.load(self.folder / "diffusion.pt")
+        text_encoder, unet = learner.shipped()
+        autoencoder = self.autoencoder()
+        autoencoder.register_to_config(scaling_factor=self.scale())
+        pipeline = assemble(autoencoder, text_encoder.eval(), unet.eval(), learner.tokenizer)
+        export(pipeline, load_latents(self.folder / "latents"), self.output)
+        self.tell(f"exported step {learner.step} to {self.output}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smallest", action="store_true", help="every stage for a few steps, as the tests do")
+    parser.add_argument("--run", type=Path, default=ROOT / "training" / "runs" / "storybook", metavar="DIR")
+    parser.add_argument("--output", type=Path, default=STARTER, metavar="DIR")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="diffusion steps, instead of the recipe's")
+    parser.add_argument("--no-compile", action="store_true", help="do not compile (quicker for a few steps)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    recipe = SMALLEST if options.smallest else STORYBOOK
+    if options.steps:
+        recipe = dataclasses.replace(recipe, unet_steps=options.steps)
+    run = Run(recipe, options.run, options.output, compiled=not (options.smallest or options.no_compile))
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for stage in options.stages:
+        run.tell(f"stage {stage}")
+        getattr(run, stage)()
+
+
+if __name__ == "__main__":
+    main()
