@@ -19,9 +19,11 @@ from pipelines.engine.families import (
     recognise,
 )
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
+from pipelines.engine.jobs import ModelInfo
 
 CONFIG_LIMIT = 2**20
 STILL_COPYING_SECONDS = 2.0
+LARGEST_SIDE = 4096
 WEIGHT_STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -56,6 +58,11 @@ class Model:
         if self.path is not None and self.path.is_dir():
             return self.path / "tokenizer"
         return CONFIGS / "clip"
+
+    def info(self) -> ModelInfo:
+        """The model as faces show it."""
+        title = FAMILIES[self.family].title
+        return ModelInfo(name=self.name, family=title, native_size=self.native_size, size_bytes=self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +137,9 @@ def weights_of(folder: Path) -> Weights:
     if whole.is_file():
         return Weights((whole,), None)
     if parts.is_file():
-        names = _read_json(parts).get("weight_map", {}).values()
-        return Weights(tuple(folder / Path(str(part)).name for part in sorted(set(names))), None)
+        places = _read_json(parts).get("weight_map")
+        names = {Path(str(name)).name for name in places.values()} if isinstance(places, dict) else ()
+        return Weights(tuple(folder / name for name in sorted(names)), None)
     return Weights((half,), "fp16") if half.is_file() else Weights((), None)
 
 
@@ -198,12 +206,9 @@ def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
 
 def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
     """Latent side times the VAE's reduction; the family's own where the configs do not tell."""
-    sample, blocks = unet.get("sample_size"), vae.get("block_out_channels")
-    if not isinstance(blocks, list) or not blocks:
-        return family.native_size
-    scale = 2 ** (len(blocks) - 1)
-    if isinstance(sample, int):
-        return sample * scale, sample * scale
-    if isinstance(sample, list) and len(sample) == 2 and all(isinstance(side, int) for side in sample):
-        return sample[1] * scale, sample[0] * scale
-    return family.native_size
+    blocks = vae.get("block_out_channels")
+    scale = 2 ** (len(blocks) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 10 else 0
+    sample = unet.get("sample_size")
+    sides = sample if isinstance(sample, list) else [sample, sample]
+    pixels = [side * scale for side in sides if isinstance(side, int) and 0 < side * scale <= LARGEST_SIDE]
+    return (pixels[1], pixels[0]) if len(pixels) == len(sides) == 2 else family.native_size
