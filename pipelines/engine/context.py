@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from presets.gallery import Gallery
 
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
+from presets.gallery import Gallery
 from presets.requests import AnyRequest
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ class PipelineManager:
     def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
         self._catalog = catalog
         self._policy = policy
-        self._settings = settings
+        self._offline = settings.offline
         self._from_hub: dict[str, Model] = {}
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
 
@@ -119,7 +119,7 @@ class PipelineManager:
         if model.layout != "hub":
             return model
         if model.name not in self._from_hub:
-            self._from_hub[model.name] = download(model.name, offline=self._policy.offline, report=report)
+            self._from_hub[model.name] = download(model.name, offline=self._offline, report=report)
         return self._from_hub[model.name]
 
     def _forget_old_versions(self, new: _Key) -> None:

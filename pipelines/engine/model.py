@@ -1,6 +1,8 @@
 """One checkpoint on disk: what its headers and configs tell."""
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +56,7 @@ class Model:
 
     @property
     def tokenizer_folder(self) -> Path:
-        """Holds `vocab.json` and `merges.txt` of the (first) tokenizer."""
+        """Of the (first) tokenizer: holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
         if self.path is not None and self.path.is_dir():
             return self.path / "tokenizer"
         return CONFIGS / "clip"
@@ -76,7 +78,8 @@ class Weights:
 def identity_of(paths: Iterator[Path]) -> str:
     """A text that changes when any of the files does. Raises `OSError` for one that is not there."""
     stats = ((path, path.stat()) for path in paths)
-    return "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+    text = "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+    return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
 def files_of(folder: Path) -> Iterator[Path]:

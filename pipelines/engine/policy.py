@@ -50,7 +50,6 @@ class Policy:
     channels_last: bool
     threads: int
     memory_budget: int
-    offline: bool
 
     def dtype_for(self, parameters: int) -> Dtype:
         """The precision for a checkpoint whose UNet holds `parameters` numbers."""
@@ -83,7 +82,6 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         channels_last=dtype != "float32",
         threads=settings.threads or hardware.cpus,
         memory_budget=budget,
-        offline=settings.offline,
     )
 
 

@@ -13,7 +13,7 @@ from presets.settings import Settings
 settings = Settings(device="cpu", threads=1)
 policy = decide(detect(settings), settings)
 from pipelines.engine.libraries import prepare_libraries
-prepare_libraries(policy)
+prepare_libraries(policy, settings)
 
 import torch
 from pipelines.engine.catalog import Catalog
