@@ -17,10 +17,8 @@ from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
 from presets.errors import UserError, shortened
 
-STARTER_NAME = "storybook"
 STARTER = Path(__file__).parent / "starter"
-"""The small model that ships with the program."""
-
+STARTER_NAME = "storybook"
 DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
 
@@ -57,7 +55,7 @@ class _Found:
 class Catalog:
     """The checkpoints there are now. Any thread may call it, and often: what has not changed is not read again."""
 
-    def __init__(self, roots: Sequence[Path], starter: Path):
+    def __init__(self, roots: Sequence[Path], starter: Path = STARTER):
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
@@ -132,10 +130,10 @@ class Catalog:
         return result
 
     def _walk_roots(self, kind: str) -> Iterator[_Found]:
-        allowed = [root.resolve() for root in self._roots]
+        allowed = [_resolved(root) for root in self._roots]
         for root in self._roots:
             folder = root / kind
-            if _is_inside(folder.resolve(), allowed):
+            if _is_inside(_resolved(folder), allowed):
                 yield from _walk(folder, "", allowed, frozenset())
             else:
                 yield _Found(folder, folder.name, _LEADS_OUT)
@@ -146,7 +144,7 @@ _LEADS_OUT = "it is a link that leads out of the model folders; add the folder i
 
 def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[Path]) -> Iterator[_Found]:
     """Candidates under `folder`; `above` are the resolved folders on the way here, so that links cannot go round."""
-    resolved = folder.resolve()
+    resolved = _resolved(folder)
     if resolved in above or len(above) > DEEPEST:
         return
     try:
@@ -157,8 +155,8 @@ def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[P
         path = Path(entry.path)
         if entry.name.startswith(".") or not _is_text(entry.name):
             continue
-        is_folder = entry.is_dir()
-        if entry.is_symlink() and not _is_inside(path.resolve(), allowed):
+        is_folder = path.is_dir()
+        if entry.is_symlink() and not _is_inside(_resolved(path), allowed):
             if is_folder or _is_candidate(path):
                 yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
         elif is_folder and (path / "model_index.json").exists():
@@ -166,15 +164,22 @@ def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[P
         elif is_folder:
             yield from _walk(path, f"{prefix}{entry.name}/", allowed, above | {resolved})
         elif _is_candidate(path):
-            yield _Found(path, prefix + path.stem, "" if entry.is_file() else "it is no regular file")
+            yield _Found(path, prefix + path.stem, "" if path.is_file() else "it is no regular file")
 
 
 def _link_out_of(folder: Path, allowed: Sequence[Path]) -> str:
     """Why a diffusers folder must not be opened, or an empty text."""
-    for path in (folder, *folder.iterdir(), *folder.glob("*/*")):
-        if path.is_symlink() and not _is_inside(path.resolve(), allowed):
-            return _LEADS_OUT
-    return ""
+    try:
+        paths = (folder, *folder.iterdir(), *folder.glob("*/*"))
+    except OSError as problem:
+        return f"it cannot be read ({problem.strerror})"
+    leads_out = any(path.is_symlink() and not _is_inside(_resolved(path), allowed) for path in paths)
+    return _LEADS_OUT if leads_out else ""
+
+
+def _resolved(path: Path) -> Path:
+    """`path` without links. Links that go round in a circle stay as they are (`Path.resolve` may raise on them)."""
+    return Path(os.path.realpath(path))
 
 
 def _inspected(found: _Found, is_folder: bool) -> Model | UserError:

@@ -108,7 +108,8 @@ def recognise(header: Header) -> Recognised:
     family = _family_by_text_encoder(header)
     if not header.has(f"{VAE}decoder."):
         raise OtherKind("a checkpoint without its VAE", "choose a full checkpoint, this one cannot decode pictures")
-    check_input_channels(header.shapes.get(f"{UNET}input_blocks.0.0.weight", (0, 4))[1])
+    first = header.shapes.get(f"{UNET}input_blocks.0.0.weight", ())
+    check_input_channels(first[1] if len(first) == 4 else 0)
     prediction = "v_prediction" if family == "sdxl" and "v_pred" in header.shapes else "epsilon"
     return Recognised(family, prediction, header.count(UNET))
 

@@ -110,7 +110,8 @@ def _span(name: str, entry: Any) -> tuple[int, int, str]:
     try:
         start, stop = entry["data_offsets"]
         bits = math.prod(entry["shape"]) * _BITS[entry["dtype"]]
-        fits = 0 <= start <= stop and (stop - start) * 8 == bits and all(side >= 0 for side in entry["shape"])
+        fits = 0 <= start <= stop and (stop - start) * 8 == bits
+        fits = fits and all(type(side) is int and side >= 0 for side in (start, stop, *entry["shape"]))
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

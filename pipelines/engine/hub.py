@@ -101,16 +101,18 @@ def _fetch(name: str, report: Callable[[Event], None]) -> Path:
 
 def needed(names: Sequence[str]) -> set[str]:
     """Those of a repository's files that are loaded: one set of weights for each part, whole before parts before
-    fp16."""
+    those in float16."""
     wanted = {name for name in names if name.endswith((".json", ".txt")) and ".index." not in name}
     for part, stem in WEIGHT_STEMS.items():
-        of_part = [name for name in names if name.startswith(f"{part}/{stem}")]
-        for choice in (f"{part}/{stem}.safetensors", f"{part}/{stem}-", f"{part}/{stem}.fp16.safetensors"):
-            chosen = [name for name in of_part if name.startswith(choice) and ".fp16-" not in name]
-            if chosen:
-                wanted.update(chosen)
-                wanted.update(name for name in of_part if name == f"{part}/{stem}.safetensors.index.json")
-                break
+        start = f"{part}/{stem}"
+        whole, half = f"{start}.safetensors", f"{start}.fp16.safetensors"
+        parts = {name for name in names if name.startswith(f"{start}-") and ".fp16" not in name}
+        if whole in names:
+            wanted.add(whole)
+        elif parts:
+            wanted |= {*parts, f"{whole}.index.json"}
+        elif half in names:
+            wanted.add(half)
     return wanted
 
 

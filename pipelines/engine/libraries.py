@@ -6,9 +6,10 @@ import sys
 import warnings
 
 from pipelines.engine.policy import Policy
+from presets.settings import Settings
 
 
-def prepare_libraries(policy: Policy) -> None:
+def prepare_libraries(policy: Policy, settings: Settings) -> None:
     """Import torch, transformers and diffusers for this policy. To be called in the worker before anything else
     imports diffusers.
 
@@ -17,7 +18,7 @@ def prepare_libraries(policy: Policy) -> None:
     """
     if policy.attention != "xformers" and "xformers" not in sys.modules:
         sys.modules["xformers"] = None  # type: ignore[assignment]
-    _set_environment(policy)
+    _set_environment(settings)
     warnings.simplefilter("ignore", FutureWarning)
 
     import torch
@@ -33,9 +34,9 @@ def prepare_libraries(policy: Policy) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _set_environment(policy: Policy) -> None:
+def _set_environment(settings: Settings) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    if policy.offline:
+    if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"

@@ -133,10 +133,11 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
 
 def _scheduler(config: dict[str, Any], family: str) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
-    named: Any = getattr(diffusers, str(config.get("_class_name")), None)
-    if not (isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)):
-        named = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    return named.from_config(config)
+    named = getattr(diffusers, str(config.get("_class_name")), None)
+    is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
+    usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
+    scheduler_class: Any = named if is_scheduler else usual
+    return scheduler_class.from_config(config)
 
 
 def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.engine import worker
-from pipelines.engine.catalog import STARTER, STARTER_NAME, Catalog
+from pipelines.engine.catalog import STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
-from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -62,7 +61,7 @@ class LocalEngine:
     def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
         self._settings = settings
         self._runners = runners
-        self._catalog = Catalog(settings.model_roots, STARTER)
+        self._catalog = Catalog(settings.model_roots)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -109,13 +108,8 @@ class LocalEngine:
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        return ModelInfo(
-            name=model.name,
-            family=FAMILIES[model.family].title,
-            native_size=model.native_size,
-            size_bytes=model.size_bytes,
-            note=STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else "",
-        )
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
+        return model.info().model_copy(update={"note": note})
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         folder = self._catalog.find(checkpoint).tokenizer_folder

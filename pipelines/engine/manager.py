@@ -63,7 +63,7 @@ class PipelineManager:
     def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
         self._catalog = catalog
         self._policy = policy
-        self._settings = settings
+        self._offline = settings.offline
         self._from_hub: dict[str, Model] = {}
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
 
@@ -119,7 +119,7 @@ class PipelineManager:
         if model.layout != "hub":
             return model
         if model.name not in self._from_hub:
-            self._from_hub[model.name] = download(model.name, offline=self._policy.offline, report=report)
+            self._from_hub[model.name] = download(model.name, offline=self._offline, report=report)
         return self._from_hub[model.name]
 
     def _forget_old_versions(self, new: _Key) -> None:
@@ -172,7 +172,7 @@ def _placed(components: Components, policy: Policy) -> Components:
         if isinstance(component, torch.nn.Module):
             component.to(policy.device)
     for part in ("unet", "vae"):
-        if policy.channels_last:
+        if policy.channels_last and components[part].dtype != torch.float32:
             components[part].to(memory_format=torch.channels_last)
         if policy.attention == "xformers":
             components[part].enable_xformers_memory_efficient_attention()

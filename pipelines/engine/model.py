@@ -1,6 +1,8 @@
 """One checkpoint on disk: what its headers and configs tell."""
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +21,11 @@ from pipelines.engine.families import (
     recognise,
 )
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
+from pipelines.engine.jobs import ModelInfo
 
 CONFIG_LIMIT = 2**20
 STILL_COPYING_SECONDS = 2.0
+LARGEST_SIDE = 4096
 WEIGHT_STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -52,10 +56,15 @@ class Model:
 
     @property
     def tokenizer_folder(self) -> Path:
-        """Holds `vocab.json` and `merges.txt` of the (first) tokenizer."""
+        """Of the (first) tokenizer: holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
         if self.path is not None and self.path.is_dir():
             return self.path / "tokenizer"
         return CONFIGS / "clip"
+
+    def info(self) -> ModelInfo:
+        """The model as faces show it."""
+        title = FAMILIES[self.family].title
+        return ModelInfo(name=self.name, family=title, native_size=self.native_size, size_bytes=self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,8 @@ class Weights:
 def identity_of(paths: Iterator[Path]) -> str:
     """A text that changes when any of the files does. Raises `OSError` for one that is not there."""
     stats = ((path, path.stat()) for path in paths)
-    return "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+    text = "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+    return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -123,17 +133,17 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
 
 
 def weights_of(folder: Path) -> Weights:
-    """The safetensors files of a component's folder: whole, in parts, or of its fp16 variant; empty if it has none."""
+    """The safetensors files of a component's folder: whole, in parts, or in float16; none if there are none."""
     stem = WEIGHT_STEMS[folder.name]
-    for variant, infix in ((None, ""), ("fp16", ".fp16")):
-        whole = folder / f"{stem}{infix}.safetensors"
-        if whole.is_file():
-            return Weights((whole,), variant)
+    whole, half = folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"
     parts = folder / f"{stem}.safetensors.index.json"
+    if whole.is_file():
+        return Weights((whole,), None)
     if parts.is_file():
-        names = _read_json(parts).get("weight_map", {}).values()
-        return Weights(tuple(folder / Path(str(part)).name for part in sorted(set(names))), None)
-    return Weights((), None)
+        places = _read_json(parts).get("weight_map")
+        names = {Path(str(name)).name for name in places.values()} if isinstance(places, dict) else ()
+        return Weights(tuple(folder / name for name in sorted(names)), None)
+    return Weights((half,), "fp16") if half.is_file() else Weights((), None)
 
 
 def _part_headers(folder: Path, name: str) -> list[Header]:
@@ -199,12 +209,9 @@ def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
 
 def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
     """Latent side times the VAE's reduction; the family's own where the configs do not tell."""
-    sample, blocks = unet.get("sample_size"), vae.get("block_out_channels")
-    if not isinstance(blocks, list) or not blocks:
-        return family.native_size
-    scale = 2 ** (len(blocks) - 1)
-    if isinstance(sample, int):
-        return sample * scale, sample * scale
-    if isinstance(sample, list) and len(sample) == 2 and all(isinstance(side, int) for side in sample):
-        return sample[1] * scale, sample[0] * scale
-    return family.native_size
+    blocks = vae.get("block_out_channels")
+    scale = 2 ** (len(blocks) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 10 else 0
+    sample = unet.get("sample_size")
+    sides = sample if isinstance(sample, list) else [sample, sample]
+    pixels = [side * scale for side in sides if isinstance(side, int) and 0 < side * scale <= LARGEST_SIDE]
+    return (pixels[1], pixels[0]) if len(pixels) == len(sides) == 2 else family.native_size

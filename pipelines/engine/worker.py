@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from pipelines.engine.catalog import STARTER, Catalog
+from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import Cancelled, OutOfMemory
 from pipelines.engine.jobs import EVENT, Event, Failed, Finished, Loading, Stopped
 from presets.errors import UserError
@@ -127,14 +127,14 @@ class Worker:
         from pipelines.engine import libraries, policy
 
         self._policy = policy.decide(policy.detect(settings), settings)
-        libraries.prepare_libraries(self._policy)  # before anything else imports diffusers
+        libraries.prepare_libraries(self._policy, settings)  # before anything else imports diffusers
 
         from pipelines.engine.conditioning import Conditioner
         from pipelines.engine.manager import PipelineManager
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
-        self._models = PipelineManager(Catalog(settings.model_roots, STARTER), self._policy, settings)
+        self._models = PipelineManager(Catalog(settings.model_roots), self._policy, settings)
         self._conditioner = Conditioner()
         self._gallery = Gallery(settings.pictures)
 

@@ -198,6 +198,39 @@ def test_folder_with_a_broken_part_is_corrupt(catalog, checkpoints):
         catalog.find("half")
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model_index.json", "7"),
+        ("model_index.json", "{}"),
+        ("unet/config.json", '{"sample_size": "x", "in_channels": "y"}'),
+        ("scheduler/scheduler_config.json", "[" * 100_000),
+        ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": [1]}'),
+        ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": {"a": "../../../secret"}}'),
+        ("vae/config.json", "\0\0\0"),
+    ],
+)
+def test_folder_with_nonsense_in_its_texts_is_refused(catalog, checkpoints, file, content):
+    folder = write_folder(checkpoints / "odd")
+    if "index.json" in file:
+        (folder / "unet/diffusion_pytorch_model.safetensors").unlink(missing_ok="unet" in file)
+    (folder / file).write_text(content)
+    assert names(catalog) == ["storybook"]
+    with pytest.raises(UserError):
+        catalog.find("odd")
+
+
+@pytest.mark.parametrize("size", ["x", 10**12, [1, 2, 3], -4, None])
+def test_folder_with_a_senseless_size_has_its_familys(catalog, checkpoints, size):
+    write_folder(checkpoints / "odd", unet={"sample_size": size})
+    assert catalog.find("odd").native_size == (512, 512)
+
+
+def test_folder_may_be_wider_than_high(catalog, checkpoints):
+    write_folder(checkpoints / "wide", unet={"sample_size": [16, 32]})
+    assert catalog.find("wide").native_size == (256, 128)
+
+
 def test_pickled_weights_are_never_opened(catalog, checkpoints):
     (checkpoints / "old.ckpt").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
     folder = write_folder(checkpoints / "bin")
@@ -244,6 +277,7 @@ def test_folder_whose_weights_are_a_link_outside_is_not_listed(tmp_path, catalog
 def test_links_in_a_circle_end(catalog, checkpoints):
     write_safetensors(checkpoints / "a/photo.safetensors", SD1)
     (checkpoints / "a/again").symlink_to(checkpoints)
+    (checkpoints / "self.safetensors").symlink_to("self.safetensors")
     assert names(catalog)[:2] == ["storybook", "a/photo"]
 
 

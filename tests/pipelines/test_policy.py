@@ -40,7 +40,7 @@ def test_policy_follows_hardware_and_settings(hardware, settings, expected):
 
 def test_small_models_stay_in_float32_on_a_cpu_with_amx():
     policy = decide(AMX, Settings())
-    assert policy.dtype_for(4_000_000) == "float32"
+    assert policy.dtype_for(9_000_000) == "float32"
     assert policy.dtype_for(859_520_964) == "bfloat16"
 
 
