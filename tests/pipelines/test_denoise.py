@@ -11,7 +11,7 @@ from pipelines.denoise import Watch, decode, denoise
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.errors import BrokenPicture, Cancelled
-from pipelines.engine.preview import LatentMap
+from pipelines.engine.preview import LatentMap, jpeg, thumbnail
 from presets.requests import TextToImage
 
 USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
@@ -69,13 +69,10 @@ def test_the_first_step_comes_with_a_preview_in_the_pictures_shape(starter_pipe)
 
 
 @pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M"])
-def test_the_last_preview_is_that_of_the_picture(starter_pipe, monkeypatch, sampler):
-    monkeypatch.setattr("pipelines.engine.preview.PREVIEW_INTERVAL", 0)
+def test_a_preview_foresees_the_picture(starter_pipe, sampler):
     events = []
     wanted = request(sampler=sampler, schedule="normal", steps=1)
     latents = latents_of(starter_pipe, wanted, Watch(events.append, latent_map=USUAL))
-    from pipelines.engine.preview import jpeg, thumbnail
-
     shown = np.array(Image.open(io.BytesIO(events[-1].preview)), dtype=float)
     final = np.array(Image.open(io.BytesIO(jpeg(thumbnail(latents, USUAL)))), dtype=float)
     assert np.abs(shown - final).mean() < 2

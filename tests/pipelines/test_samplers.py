@@ -24,7 +24,7 @@ def sample(name, schedule, steps, config):
     scheduler = build(name, schedule, config)
     scheduler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(128, 4, 4, 4, generator=generator)
+    noise = torch.randn(64, 4, 4, 4, generator=generator)
     latents = noise * scheduler.init_noise_sigma
     options = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
     for timestep in scheduler.timesteps:
@@ -59,7 +59,7 @@ def test_the_table_has_the_names_of_the_vocabulary():
 
 @pytest.mark.parametrize(("name", "schedule"), EXACT)
 def test_samplers_without_fresh_noise_come_near_the_exact_solution(name, schedule):
-    for prediction_type, steps, allowed in (("epsilon", 20, 0.26), ("v_prediction", 50, 0.18), ("epsilon", 150, 0.12)):
+    for prediction_type, steps, allowed in (("epsilon", 12, 0.35), ("v_prediction", 24, 0.25)):
         config = {**BASE, "prediction_type": prediction_type}
         samples, noise = sample(name, schedule, steps, config)
         error = ((samples - exact(noise, config)) / SPREAD).pow(2).mean().sqrt()
@@ -68,22 +68,34 @@ def test_samplers_without_fresh_noise_come_near_the_exact_solution(name, schedul
 
 @pytest.mark.parametrize(("name", "schedule"), [pair for pair in EVERY if pair[0] in RANDOM and pair[0] != "LCM"])
 def test_samplers_with_fresh_noise_reach_the_right_spread(name, schedule):
-    samples, _ = sample(name, schedule, 50, {**BASE, "prediction_type": "v_prediction"})
+    samples, _ = sample(name, schedule, 30, {**BASE, "prediction_type": "v_prediction"})
+    assert 0.7 < (samples.std(0) / SPREAD).mean() < 1.3
+
+
+@pytest.mark.parametrize(("name", "schedule"), EVERY)
+def test_every_combination_stays_finite_with_few_steps(name, schedule):
+    for steps in (1, 2, 4):
+        assert sample(name, schedule, steps, {**BASE, "prediction_type": "epsilon"})[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["Euler a", "DPM++ 2M SDE", "DEIS", "UniPC", "DPM2", "DDIM"])
+def test_the_most_steps_repeat_no_timestep_at_the_cost_of_an_error(name):
+    samples, _ = sample(name, "beta", 150, {**BASE, "prediction_type": "epsilon"})
     assert 0.8 < (samples.std(0) / SPREAD).mean() < 1.2
 
 
-@pytest.mark.parametrize(("name", "schedule"), EVERY)
-def test_every_combination_stays_finite_on_models_of_zero_terminal_snr(name, schedule):
-    samples, _ = sample(name, schedule, 20, {**BASE, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True})
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sampler_stays_finite_on_models_of_zero_terminal_snr(name):
+    samples, _ = sample(
+        name, "automatic", 8, {**BASE, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+    )
     assert samples.isfinite().all()
 
 
-@pytest.mark.parametrize(("name", "schedule"), EVERY)
-@pytest.mark.parametrize("steps", [1, 2, 4])
-def test_every_combination_draws_with_few_steps(starter_pipe, name, schedule, steps):
-    request = TextToImage(
-        prompt="a house", sampler=name, schedule=schedule, steps=steps, seed=1, width=64, height=64, guidance_scale=1
-    )
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_every_sampler_draws_with_the_starter(starter_pipe, name, steps):
+    request = TextToImage(prompt="a house", sampler=name, steps=steps, seed=1, width=64, height=64, guidance_scale=1)
     conditioning = Conditioner().encode(starter_pipe, request.prompt, None)
     assert denoise(starter_pipe, conditioning, request, Watch(lambda _: None)).isfinite().all()
 
