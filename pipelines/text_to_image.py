@@ -50,7 +50,7 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
 
 def _latent_map(loaded: Loaded) -> LatentMap:
     family = FAMILIES[loaded.model.family]
-    usual = LatentMap(family.latent_to_rgb, family.latent_bias)
+    usual = LatentMap(matrix=family.latent_to_rgb, bias=family.latent_bias)
     folder = loaded.model.path
     return read_latent_map(folder, usual) if folder is not None and folder.is_dir() else usual
 

@@ -146,14 +146,17 @@ def _layer(output: Any, encoder: Any, clip_skip: int, is_xl: bool) -> torch.Tens
 
 
 def _emphasised(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """`states` times `weights`, each chunk's mean as it was (A1111's emphasis "Original")."""
+    """`states` times `weights`, each chunk's mean as it was (A1111's emphasis "Original").
+
+    A mean that is nothing but rounding, as that of an untrained encoder, is not restored: the ratio would be chance.
+    """
     if bool((weights == 1).all()):
         return states
-    full = states.float()
-    weighted = full * weights[..., None]
-    ratio = full.mean(dim=(1, 2), keepdim=True) / weighted.mean(dim=(1, 2), keepdim=True)
-    untouched = (weights == 1).all(dim=1)[:, None, None] | ~ratio.isfinite()
-    return torch.where(untouched, weighted, weighted * ratio).to(states.dtype)
+    weighted = states.float() * weights[..., None]
+    before, after = (values.mean(dim=(1, 2), keepdim=True) for values in (states.float(), weighted))
+    least = 1e-4 * states.float().std(dim=(1, 2), keepdim=True)
+    restored = torch.where((before.abs() > least) & (after.abs() > least), weighted * (before / after), weighted)
+    return torch.where((weights == 1).all(dim=1)[:, None, None], states, restored.to(states.dtype))
 
 
 def _padded(encoded: Sequence[_Encoded], empty: Sequence[_Encoded], length: int) -> list[_Encoded]:

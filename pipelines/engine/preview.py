@@ -1,14 +1,12 @@
 """Latents as a small JPEG: what the picture will be, seen before it is done and without the decoder."""
 
 import io
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 PREVIEW_FILE = "preview.json"
 PREVIEW_SIDE = 320
@@ -16,22 +14,22 @@ PREVIEW_INTERVAL = 0.25
 JPEG_QUALITY = 80
 
 
-@dataclass(frozen=True, slots=True)
-class LatentMap:
+class LatentMap(BaseModel):
     """Scaled latents times `matrix` (a row of red, green, blue for each channel) plus `bias` are nearly the picture,
     one pixel for each latent, in [-1, 1]."""
 
-    matrix: Sequence[Sequence[float]]
-    bias: Sequence[float]
+    model_config = ConfigDict(frozen=True)
+
+    matrix: tuple[tuple[float, float, float], ...]
+    bias: tuple[float, float, float]
 
 
 def read_latent_map(folder: Path, otherwise: LatentMap) -> LatentMap:
-    """The map in `preview.json` of a model's folder ({"matrix": ..., "bias": ...}), or `otherwise`."""
-    path = folder / PREVIEW_FILE
-    if not path.is_file():
+    """The map in `preview.json` of a model's folder, or `otherwise` if there is none that can be read."""
+    try:
+        return LatentMap.model_validate_json((folder / PREVIEW_FILE).read_bytes())
+    except (OSError, ValidationError):
         return otherwise
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return LatentMap(values["matrix"], values["bias"])
 
 
 def thumbnail(latents: torch.Tensor, latent_map: LatentMap) -> Image.Image:

@@ -1,0 +1,17 @@
+"""The starter model as a plain diffusers pipeline."""
+
+from pathlib import Path
+
+import pytest
+
+STARTER = Path(__file__).parents[2] / "pipelines" / "engine" / "starter"
+
+
+@pytest.fixture(scope="session")
+def starter_pipe():
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(STARTER, dtype=torch.float32, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

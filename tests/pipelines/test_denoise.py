@@ -1,0 +1,105 @@
+"""One run of the pipeline: the raw pipeline's pixels, with reports and a way out."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines.denoise import Watch, decode, denoise
+from pipelines.engine import samplers
+from pipelines.engine.conditioning import Conditioner
+from pipelines.engine.errors import BrokenPicture, Cancelled
+from pipelines.engine.preview import LatentMap, jpeg, thumbnail
+from presets.requests import TextToImage
+
+USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
+
+
+def request(**values):
+    return TextToImage(**{"prompt": "a red house", "steps": 4, "seed": 7, "width": 128, "height": 64} | values)
+
+
+def latents_of(pipe, request, watch=None):
+    negative = request.negative_prompt if request.guidance_scale > 1 else None
+    conditioning = Conditioner().encode(pipe, request.prompt, negative)
+    return denoise(pipe, conditioning, request, watch or Watch(lambda _: None))
+
+
+def raw_picture(pipe, request):
+    """What diffusers alone makes of the request."""
+    own, pipe.scheduler = pipe.scheduler, samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
+    try:
+        return pipe(
+            request.prompt,
+            negative_prompt=request.negative_prompt,
+            generator=torch.Generator().manual_seed(request.seed),
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+        ).images[0]
+    finally:
+        pipe.scheduler = own
+
+
+@pytest.mark.parametrize("values", [{}, {"sampler": "Euler a"}, {"sampler": "DPM++ 2M SDE"}, {"guidance_scale": 1}])
+def test_the_picture_is_that_of_the_raw_pipeline(starter_pipe, values):
+    wanted = request(**values)
+    ours = decode(starter_pipe, latents_of(starter_pipe, wanted, Watch(lambda _: None, latent_map=USUAL)), "starter")
+    assert np.array_equal(np.array(ours), np.array(raw_picture(starter_pipe, wanted)))
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DPM2 a", "LCM"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_each_step_that_was_asked_for_is_reported_once(starter_pipe, sampler, steps):
+    events = []
+    latents_of(starter_pipe, request(sampler=sampler, steps=steps), Watch(events.append, 2, 3))
+    assert [event.step for event in events] == list(range(1, steps + 1))
+    assert {(event.steps, event.picture, event.pictures) for event in events} == {(steps, 2, 3)}
+    assert events[-1].remaining == 0
+
+
+def test_the_first_step_comes_with_a_preview_in_the_pictures_shape(starter_pipe):
+    events = []
+    latents_of(starter_pipe, request(), Watch(events.append, latent_map=USUAL))
+    width, height = Image.open(io.BytesIO(events[0].preview)).size
+    assert width == 2 * height
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M"])
+def test_a_preview_foresees_the_picture(starter_pipe, sampler):
+    events = []
+    wanted = request(sampler=sampler, schedule="normal", steps=1)
+    latents = latents_of(starter_pipe, wanted, Watch(events.append, latent_map=USUAL))
+    shown = np.array(Image.open(io.BytesIO(events[-1].preview)), dtype=float)
+    final = np.array(Image.open(io.BytesIO(jpeg(thumbnail(latents, USUAL)))), dtype=float)
+    assert np.abs(shown - final).mean() < 2
+
+
+def test_a_report_that_raises_ends_the_run_and_leaves_the_pipeline_sound(starter_pipe):
+    def cancel(progress):
+        if progress.step == 2:
+            raise Cancelled
+
+    expected, own = latents_of(starter_pipe, request()), starter_pipe.scheduler
+    with pytest.raises(Cancelled):
+        latents_of(starter_pipe, request(), Watch(cancel))
+    assert starter_pipe.scheduler is own
+    assert not starter_pipe.unet._forward_hooks
+    assert torch.equal(latents_of(starter_pipe, request()), expected)
+
+
+def test_without_guidance_the_unet_runs_on_the_prompt_alone(starter_pipe):
+    rows = []
+    hook = starter_pipe.unet.register_forward_hook(lambda _, arguments, __: rows.append(len(arguments[0])))
+    latents_of(starter_pipe, request(guidance_scale=1, steps=1))
+    latents_of(starter_pipe, request(guidance_scale=1.5, steps=1))
+    hook.remove()
+    assert rows == [1, 2]
+
+
+def test_latents_that_are_no_numbers_make_no_picture(starter_pipe):
+    with pytest.raises(BrokenPicture):
+        decode(starter_pipe, torch.full((1, 4, 8, 8), torch.nan), "starter")
