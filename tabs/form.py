@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
 
 import gradio as gr
-from gradio.components import Component
 
 from presets.errors import InvalidField
 from presets.requests import Request, RequestType, field_extra, parse
 
-Choices = Sequence[str | tuple[str, str]]
+Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
 
 
 class Form(Generic[RequestType]):
@@ -17,18 +16,18 @@ class Form(Generic[RequestType]):
 
     def __init__(self, kind: type[RequestType]):
         self.kind = kind
-        self.widgets: dict[str, Component] = {}
+        self.widgets: dict[str, Widget] = {}
         self._schemas: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
 
     def widget(
         self,
         name: str,
         *,
-        choices: Choices | None = None,
+        choices: Sequence[str] | None = None,
         value: Any = None,
         placeholder: str | None = None,
         min_width: int = 160,
-    ) -> Component:
+    ) -> Widget:
         """Put the widget of field `name` here.
 
         `choices` offers values for a text field, which takes others too; `value` stands in for its default.
@@ -53,7 +52,7 @@ class Form(Generic[RequestType]):
         return f"{kind}-{name}".replace("_", "-")
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> list[Widget]:
         return list(self.widgets.values())
 
     def request(self, values: Iterable[Any]) -> RequestType:
@@ -96,8 +95,8 @@ class Form(Generic[RequestType]):
 
 
 def _component(
-    schema: Mapping[str, Any], common: dict[str, Any], choices: Choices | None, placeholder: str | None
-) -> Component:
+    schema: Mapping[str, Any], common: dict[str, Any], choices: Sequence[str] | None, placeholder: str | None
+) -> Widget:
     number = _number_schema(schema)
     if "enum" in schema:
         return gr.Dropdown(list(schema["enum"]), **common)

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from pipelines.engine.jobs import Saved
 from presets.requests import field_extra
 from tabs import markup
 from tabs.form import Form
 
-Updates = dict[Component, Any]
+Updates = dict[Block, Any]
 """Component -> new value or `gr.update`; components that are not in it stay as they are."""
 
 Pictures = tuple[Saved, ...]
@@ -51,7 +51,7 @@ class Output:
                 self.record = gr.Code(language="json", interactive=False, show_label=False, elem_id="record")
 
     @property
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         """All that `shown` and `added` may update."""
         return [
             self.status,

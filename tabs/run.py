@@ -44,13 +44,13 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         except UserError as problem:
             yield {output.status: markup.error(str(problem))}
             return
-        yield {
-            output.job: job.id,
-            output.status: markup.progress(waiting_line(engine, Queued(position=1)), None),
-            generate: gr.update(interactive=False),
-            cancel: gr.update(interactive=True),
-        }
         try:
+            yield {
+                output.job: job.id,
+                output.status: markup.progress(waiting_line(engine, Queued(position=1)), None),
+                generate: gr.update(interactive=False),
+                cancel: gr.update(interactive=True),
+            }
             async with aclosing(_paced(job)) as events:
                 async for event in events:
                     if isinstance(event, Saved):

@@ -62,6 +62,7 @@ def _prompt(form: Form, name: str, placeholder: str) -> gr.HTML:
 def _checkpoint(engine: Engine, form: Form) -> None:
     names = [model.name for model in engine.models()]
     box = form.widget("checkpoint", choices=names, value=names[0] if names else None)
+    assert isinstance(box, gr.Dropdown)
     note = gr.HTML(note_of(engine.models(), names[0] if names else ""), elem_id="checkpoint-note")
     _update(box.change, lambda name: note_of(engine.models(), name), box, note)
     _update(box.focus, lambda: gr.update(choices=[model.name for model in engine.models()]), None, box)

@@ -5,7 +5,7 @@ Of Gradio's fonts, IBM Plex Sans is whole in weights 400 and 700; most others la
 
 from pathlib import Path
 
-import gradio as gr
+from gradio import themes
 from gradio.themes.utils.fonts import LocalFont
 
 FOLDER = Path(__file__).parent
@@ -13,8 +13,8 @@ STYLE_SHEET = FOLDER / "style.css"
 SCRIPT = FOLDER / "page.js"
 
 
-def easel_theme() -> gr.themes.Base:
-    return gr.themes.Default(
+def easel_theme() -> themes.Base:
+    return themes.Default(
         primary_hue="teal",
         secondary_hue="teal",
         neutral_hue="stone",
