@@ -10,21 +10,31 @@ from gradio.components.api_component import Api
 
 from pipelines.engine.jobs import Engine, Event, Failed, Job, Stopped
 from presets.errors import InvalidField, UserError
-from presets.requests import TextToImage, parse
+from presets.requests import KINDS, TextToImage, parse
 from tabs.output import record
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
+
+ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
+"""Endpoint name -> the request that it takes."""
 
 _RECORD = {"type": "object", "additionalProperties": True}
 
 
 def add_endpoints(engine: Engine) -> None:
     """Give the page that is being built a public endpoint for each kind of request."""
-    _add(engine, TextToImage)
+    for name, kind in ENDPOINTS.items():
+        _add(engine, name, kind)
 
 
-def _add(engine: Engine, kind: type[TextToImage]) -> None:
+def indexes(page: gr.Blocks) -> dict[int, str]:
+    """Gradio's number of each endpoint -> its name."""
+    names = {number: str(function.api_name) for number, function in page.fns.items()}
+    return {number: name for number, name in names.items() if name in ENDPOINTS}
+
+
+def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
     schemas = parameter_schemas(kind)
 
     def request(values: Sequence[Any]) -> TextToImage:
@@ -59,7 +69,7 @@ def _add(engine: Engine, kind: type[TextToImage]) -> None:
         preprocess=False,
         postprocess=False,
         show_progress="hidden",
-        api_name=kind.model_fields["kind"].default.replace("-", "_"),
+        api_name=name,
         api_description=_description(kind),
         concurrency_limit=None,
         trigger_mode=None,

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tabs import api, text_to_image, theme
+from tabs.calls import CheckedCalls
 from tabs.run import watch_start
 
 MAX_UPLOAD_BYTES = 32 * 2**20
@@ -46,6 +48,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         footer_links=["api", "settings"],
         run_history=False,
         allowed_paths=[str(pictures)],
+        app_kwargs={"middleware": [Middleware(CheckedCalls, kinds=api.ENDPOINTS, indexes=api.indexes(page))]},
         max_file_size=MAX_UPLOAD_BYTES,
         enable_monitoring=False,
         ssr_mode=False,
