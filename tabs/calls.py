@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from presets.errors import InvalidField, UserError, shortened
 from presets.requests import TextToImage, parse
 
-_CALL = re.compile(r".*/gradio_api/(?:call(?P<named>/v2)?|run|api)/(?P<name>[^/]+)/?")
+_CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
 
 
