@@ -39,24 +39,25 @@ def address(engine: Engine, pictures: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["playwright.Browser"]:
+def context() -> Iterator["playwright.BrowserContext"]:
+    """One browser for all tests, which keeps the page's parts in its cache."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         pytest.skip("no Chromium or Chrome is installed")
     with playwright.sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=program, args=list(QUIET))
-        yield browser
+        yield browser.new_context()
         browser.close()
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser", address: str) -> Iterator["playwright.Page"]:
+def page(context: "playwright.BrowserContext", address: str) -> Iterator["playwright.Page"]:
     """A freshly opened page, 1440 pixels wide."""
-    context = browser.new_context(viewport={"width": 1440, "height": 950})
     page = context.new_page()
+    page.set_viewport_size({"width": 1440, "height": 950})
     page.set_default_timeout(20_000)
     page.goto(address)
     page.wait_for_selector("#generate")
     yield page
-    context.close()
+    page.close()
