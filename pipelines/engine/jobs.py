@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -158,7 +158,7 @@ class Job:
             self._changed.wait_for(lambda: len(self._events) > index)
             return self._events[index]
 
-    async def stream(self) -> AsyncIterator[Event]:
+    async def stream(self) -> AsyncGenerator[Event, None]:
         """As `events()` for an event loop: a waiting caller holds no thread."""
         loop = asyncio.get_running_loop()
         news = asyncio.Event()

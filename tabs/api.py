@@ -1,0 +1,139 @@
+"""The named Gradio endpoints, made from the requests: a new field of a request is a new parameter here."""
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+from gradio.components.api_component import Api
+
+from pipelines.engine.jobs import Engine, Event, Failed, Job, Stopped
+from presets.errors import InvalidField, UserError
+from presets.requests import KINDS, TextToImage, parse
+from tabs.output import record
+
+Answer = tuple[list[dict[str, Any]], dict[str, Any]]
+"""The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
+
+ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
+"""Endpoint name -> the request that it takes."""
+
+_RECORD = {"type": "object", "additionalProperties": True}
+
+
+def add_endpoints(engine: Engine) -> None:
+    """Give the page that is being built a public endpoint for each kind of request."""
+    for name, kind in ENDPOINTS.items():
+        _add(engine, name, kind)
+
+
+def indexes(page: gr.Blocks) -> dict[int, str]:
+    """Gradio's number of each endpoint -> its name."""
+    names = {number: str(function.api_name) for number, function in page.fns.items()}
+    return {number: name for number, name in names.items() if name in ENDPOINTS}
+
+
+def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
+    schemas = parameter_schemas(kind)
+
+    def request(values: Sequence[Any]) -> TextToImage:
+        return parse(kind, dict(zip(schemas, values, strict=True)))
+
+    async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
+        try:
+            job = engine.submit(request(values))
+        except UserError as problem:
+            raise gr.Error(str(problem), print_exception=False) from None
+        try:
+            async with aclosing(job.stream()) as events:
+                async for event in events:
+                    yield _answer(job, event)
+        finally:
+            job.cancel()
+
+    def check(*values: Any) -> list[dict[str, Any]]:
+        verdicts = {name: gr.validate(True, "") for name in schemas}
+        try:
+            request(values)
+        except InvalidField as problem:
+            place = problem.field if problem.field in verdicts else next(iter(verdicts))
+            verdicts[place] = gr.validate(False, str(problem))
+        return list(verdicts.values())
+
+    gr.on(
+        [],
+        _with_parameters(endpoint, schemas),
+        [_parameter(schema) for schema in schemas.values()],
+        [Api(None, _file_list_schema(), "pictures"), Api(None, _RECORD, "record")],
+        preprocess=False,
+        postprocess=False,
+        show_progress="hidden",
+        api_name=name,
+        api_description=_description(kind),
+        concurrency_limit=None,
+        trigger_mode=None,
+        validator=check,
+    )
+
+
+def parameter_schemas(kind: type[TextToImage]) -> dict[str, dict[str, Any]]:
+    """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
+    whole = kind.model_json_schema()
+    properties = _inlined(whole["properties"], whole.get("$defs", {}))
+    return {name: schema for name, schema in properties.items() if name != "kind"}
+
+
+def _file_list_schema() -> dict[str, Any]:
+    file = gr.FileData.model_json_schema()
+    return {"type": "array", "items": _inlined(file, file.get("$defs", {}))}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """`schema` with every `$ref` replaced by what it points at; without the one key that Gradio's clients trip over."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    kept = {key: part for key, part in schema.items() if key != "additionalProperties"}
+    return {key: _inlined(part, definitions) for key, part in kept.items()}
+
+
+def _parameter(schema: dict[str, Any]) -> Api:
+    """The input for one parameter. That None is allowed shows from its default, not from its type."""
+    given = next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
+    shown = given | {"additional_description": schema.get("description", "")}
+    return Api(schema.get("default"), shown, schema.get("label", "parameter"))
+
+
+def _with_parameters(function: Callable[..., Any], schemas: dict[str, dict[str, Any]]) -> Callable[..., Any]:
+    """`function` under a signature with the schemas' names and defaults, which is what Gradio's clients are shown."""
+    kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    parameters = [
+        inspect.Parameter(name, kind, default=schema.get("default", empty)) for name, schema in schemas.items()
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
+def _description(kind: type[TextToImage]) -> str:
+    return (
+        f"{inspect.getdoc(kind)} Returns the picture files (PNG, with their settings inside) and a record: state, "
+        "timings in seconds, and for each picture its resolved request. While the job runs, each answer is what there "
+        "is so far. Cancelling the client's job cancels it here."
+    )
+
+
+def _answer(job: Job, event: Event) -> Answer:
+    """What there is after `event`. Raises `gr.Error` where the job ended without its pictures."""
+    if isinstance(event, Failed):
+        raise gr.Error(f"{event.message} [{event.code}]", print_exception=False)
+    if isinstance(event, Stopped):
+        raise gr.Error("The job was cancelled. [E-CANCELLED]", print_exception=False)
+    saved = job.saved
+    files = [gr.FileData(path=str(picture.path), orig_name=picture.path.name).model_dump() for picture in saved]
+    details = event.model_dump(mode="json", exclude={"type", "preview", "path", "request", "pictures"})
+    pictures = [record(picture) for picture in saved]
+    return files, {"job": job.id, "state": event.type, "count": job.request.count, **details, "pictures": pictures}

@@ -1,0 +1,126 @@
+"""A form: the fields of a request as widgets where a tab puts them, and back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic
+
+import gradio as gr
+
+from presets.errors import InvalidField
+from presets.requests import Request, RequestType, field_extra, parse
+
+Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
+
+
+class Form(Generic[RequestType]):
+    """The widgets of one kind of request. What a widget is, its bounds, label, help and default come from the field."""
+
+    def __init__(self, kind: type[RequestType]):
+        self.kind = kind
+        self.widgets: dict[str, Widget] = {}
+        self._schemas: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
+
+    def widget(
+        self,
+        name: str,
+        *,
+        choices: Sequence[str] | None = None,
+        value: Any = None,
+        placeholder: str | None = None,
+        min_width: int = 160,
+    ) -> Widget:
+        """Put the widget of field `name` here.
+
+        `choices` offers values for a text field, which takes others too; `value` stands in for its default.
+        """
+        schema = self._schemas[name]
+        extra = field_extra(self.kind, name)
+        label = extra.get("label", name)
+        common = {
+            "label": f"{label} ({extra['unit']})" if "unit" in extra else label,
+            "info": schema.get("description"),
+            "value": schema.get("default") if value is None else value,
+            "elem_id": self.element_id(name),
+            "min_width": min_width,
+            "interactive": True,
+        }
+        self.widgets[name] = _component(schema, common, choices, placeholder)
+        return self.widgets[name]
+
+    def element_id(self, name: str) -> str:
+        """The DOM id of the widget of field `name`."""
+        kind = self.kind.model_fields["kind"].default
+        return f"{kind}-{name}".replace("_", "-")
+
+    @property
+    def inputs(self) -> list[Widget]:
+        return list(self.widgets.values())
+
+    def request(self, values: Iterable[Any]) -> RequestType:
+        """The request that `values`, in the order of `inputs`, stand for. Raises `InvalidField`.
+
+        An empty number means the field's default.
+        """
+        given = {name: self._read(name, value) for name, value in zip(self.widgets, values, strict=True)}
+        return parse(self.kind, {name: value for name, value in given.items() if value is not None})
+
+    def _read(self, name: str, value: Any) -> Any:
+        """`value` of the widget of field `name` as the request takes it; None is left out."""
+        if not isinstance(value, str) or not _number_schema(self._schemas[name]):
+            return value
+        digits = value.strip()
+        return int(digits) if digits.isdecimal() else digits or None
+
+    def values(self, request: Request) -> list[Any]:
+        """The request's values in the order of `inputs`."""
+        return [getattr(request, name) for name in self.widgets]
+
+    def check(self, *values: Any) -> list[dict[str, Any]]:
+        """A Gradio validator: one verdict per value, so that a complaint stands beside its field.
+
+        `values` are those of `inputs`, then any others that the event takes.
+        """
+        problem = self._problem(values)
+        verdicts = {name: gr.validate(True, "") for name in self.widgets}
+        if problem:
+            place = problem.field if problem.field in verdicts else next(iter(verdicts))
+            verdicts[place] = gr.validate(False, str(problem))
+        return [*verdicts.values(), *(gr.validate(True, "") for _ in values[len(verdicts) :])]
+
+    def _problem(self, values: Sequence[Any]) -> InvalidField | None:
+        try:
+            self.request(values[: len(self.widgets)])
+        except InvalidField as problem:
+            return problem
+        return None
+
+
+def _component(
+    schema: Mapping[str, Any], common: dict[str, Any], choices: Sequence[str] | None, placeholder: str | None
+) -> Widget:
+    number = _number_schema(schema)
+    if "enum" in schema:
+        return gr.Dropdown(list(schema["enum"]), **common)
+    if choices is not None:
+        return gr.Dropdown(list(choices), allow_custom_value=True, **common)
+    if schema.get("type") == "string":
+        return gr.Textbox(lines=schema.get("lines", 1), max_lines=12, placeholder=placeholder, **common)
+    if number is schema and _slider_fits(schema):
+        return gr.Slider(schema["minimum"], schema["maximum"], step=schema.get("step", 1), **common)
+    if number is schema:
+        return gr.Number(step=schema.get("step", 1), **common)
+    if number:
+        return gr.Textbox(placeholder=placeholder, **common)  # a Number cannot be empty: the page shows it as 0
+    raise TypeError(f"No widget is known for {schema}")
+
+
+def _number_schema(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The part of `schema` that describes a number, where the field takes one (or nothing)."""
+    parts = (schema, *schema.get("anyOf", ()))
+    return next((part for part in parts if part.get("type") in ("integer", "number")), None)
+
+
+def _slider_fits(schema: Mapping[str, Any]) -> bool:
+    """A slider is good for at most some hundred positions between two bounds."""
+    if "minimum" not in schema or "maximum" not in schema:
+        return False
+    return (schema["maximum"] - schema["minimum"]) / schema.get("step", 1) <= 300

@@ -1,0 +1,66 @@
+"""The page's own HTML. Every text that a person could have written is escaped here and nowhere else."""
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+SHOWN_SIDE = 512
+"""Pixels that the longer side of a smaller picture is shown at."""
+
+
+def escaped(text: object) -> str:
+    """`text` that shows literally as HTML, in its own direction (it may hold right-to-left marks)."""
+    return f"<bdi>{html.escape(str(text))}</bdi>"
+
+
+def picture(source: str, size: tuple[int, int], description: str, *, finished: bool) -> str:
+    """The big picture. `source` is a URL, `size` its full (width, height) in pixels."""
+    width, height = size
+    shown = round(width * max(1.0, SHOWN_SIDE / max(width, height)))
+    image = (
+        f'<img src="{html.escape(source)}" alt="{html.escape(description)}" '
+        f'style="width:{shown}px;aspect-ratio:{width}/{height}">'
+    )
+    return f'<figure class="stage {"finished" if finished else "preview"}">{image}</figure>'
+
+
+def empty_stage(text: str = "Your pictures appear here") -> str:
+    return f'<figure class="stage empty"><p>{escaped(text)}</p></figure>'
+
+
+def jpeg_source(data: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def file_source(path: Path) -> str:
+    """The address of a file under the folders that the page may serve, relative to the page."""
+    return f"gradio_api/file={quote(path.as_posix())}"
+
+
+def progress(line: str, fraction: float | None) -> str:
+    """A line of text above a bar; the bar only moves along where no fraction is known."""
+    known = "" if fraction is None else f' style="width:{fraction:.1%}"'
+    bar = f'<div class="bar{" unknown" if fraction is None else ""}"><div{known}></div></div>'
+    return f'<div class="progress" role="status"><p>{escaped(line)}</p>{bar}</div>'
+
+
+def notice(line: str, notes: Iterable[str] = ()) -> str:
+    more = "".join(f"<p>{escaped(note)}</p>" for note in notes)
+    return f'<div class="notice" role="status"><p>{escaped(line)}</p>{more}</div>' if line or more else ""
+
+
+def error(message: str) -> str:
+    return f'<div class="error-line" role="alert"><p>{escaped(message)}</p></div>'
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    cells = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in rows)
+    return f'<dl class="details">{cells}</dl>'
+
+
+def download(path: Path) -> str:
+    return (
+        f'<a class="download" href="{html.escape(file_source(path))}" download="{html.escape(path.name)}">Download</a>'
+    )

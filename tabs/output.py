@@ -1,0 +1,140 @@
+"""What a tab shows of its jobs: the big picture, the session's pictures, and the settings of the selected one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from pipelines.engine.jobs import Saved
+from presets.requests import field_extra
+from tabs import markup
+from tabs.form import Form
+
+Updates = dict[Block, Any]
+"""Component -> new value or `gr.update`; components that are not in it stay as they are."""
+
+Pictures = tuple[Saved, ...]
+"""The session's pictures, the newest first."""
+
+
+class Output:
+    """The result side of a tab, put where it is made. `pictures`, `selected` and `job` are the page session's own."""
+
+    def __init__(self):
+        self.status = gr.HTML(elem_id="status")
+        self.stage = gr.HTML(markup.empty_stage(), elem_id="stage")
+        self.pictures = gr.State(())
+        self.selected = gr.State(0)
+        self.job = gr.State("")
+        with gr.Column(visible=False, elem_id="session") as self.session:
+            self.gallery = gr.Gallery(
+                label="Pictures of this session",
+                show_label=False,
+                container=False,
+                fit_columns=False,
+                elem_id="session-pictures",
+                format="png",
+                columns=6,
+                object_fit="cover",
+                height="auto",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+            )
+            with gr.Row(elem_id="picture-actions"):
+                self.reuse = gr.Button("Reuse settings", size="sm", elem_id="reuse-settings")
+                self.download = gr.HTML(elem_id="download-picture")
+            self.details = gr.HTML(elem_id="details")
+            with gr.Accordion("As JSON", open=False, elem_id="record-panel"):
+                self.record = gr.Code(language="json", interactive=False, show_label=False, elem_id="record")
+
+    @property
+    def components(self) -> list[Block]:
+        """All that `shown` and `added` may update."""
+        return [
+            self.status,
+            self.stage,
+            self.pictures,
+            self.selected,
+            self.job,
+            self.session,
+            self.gallery,
+            self.download,
+            self.details,
+            self.record,
+        ]
+
+    def connect(self, form: Form) -> None:
+        """Let a click on a picture show it, and "Reuse settings" fill `form` from it."""
+
+        def select(pictures: Pictures, event: gr.SelectData) -> Updates:
+            return self.shown(pictures, event.index)
+
+        def reuse(pictures: Pictures, selected: int) -> list[Any]:
+            return form.values(pictures[selected].request)
+
+        self.gallery.select(
+            select,
+            self.pictures,
+            self.components,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.reuse.click(
+            reuse,
+            [self.pictures, self.selected],
+            form.inputs,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    def added(self, pictures: Pictures) -> Updates:
+        """The newest of `pictures` has just been saved: put it into the gallery and show it."""
+        return {
+            self.pictures: pictures,
+            self.session: gr.update(visible=True),
+            self.gallery: gr.update(value=[str(saved.path) for saved in pictures], selected_index=0),
+            **self.shown(pictures, 0),
+        }
+
+    def shown(self, pictures: Pictures, index: int) -> Updates:
+        """Picture `index` of the session is the big one."""
+        saved = pictures[index]
+        size = (saved.request.width or 0, saved.request.height or 0)
+        source = markup.file_source(saved.path)
+        return {
+            self.selected: index,
+            self.stage: markup.picture(source, size, saved.request.prompt, finished=True),
+            self.download: markup.download(saved.path),
+            self.details: markup.table(_rows(saved)),
+            self.record: json.dumps(record(saved), indent=2, ensure_ascii=False),
+        }
+
+
+def record(saved: Saved) -> dict[str, Any]:
+    """What made a picture, for people and programs: its file's name, request, timings in seconds, warnings."""
+    return {
+        "file": saved.path.name,
+        "request": saved.request.model_dump(mode="json"),
+        "timings": saved.timings,
+        "warnings": list(saved.warnings),
+    }
+
+
+def _rows(saved: Saved) -> list[tuple[str, object]]:
+    """Label and value of every field that has a label and is set, then the seconds and warnings."""
+    labels = {name: field_extra(type(saved.request), name).get("label") for name in type(saved.request).model_fields}
+    values = [(label, getattr(saved.request, name)) for name, label in labels.items() if label]
+    rows = [(label, value) for label, value in values if value not in ("", (), None)]
+    seconds = _seconds(saved.timings)
+    if seconds is not None:
+        rows.append(("Seconds", f"{seconds:.1f}"))
+    return rows + [("Note", warning) for warning in saved.warnings]
+
+
+def _seconds(timings: Mapping[str, float]) -> float | None:
+    return timings.get("total", sum(timings.values())) if timings else None

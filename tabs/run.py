@@ -1,0 +1,174 @@
+"""Generate and Cancel: a job's events become updates of the page, and its failures sentences, in this one place."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from pipelines.engine.jobs import (
+    Engine,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Loading,
+    Progress,
+    Queued,
+    Saved,
+    Stopped,
+    Warned,
+)
+from presets.errors import UserError
+from tabs import markup
+from tabs.form import Form
+from tabs.output import Output, Updates
+
+PROGRESS_SECONDS = 0.05
+"""Steps that follow each other faster than this are not all drawn."""
+STATUS_SECONDS = 0.5
+
+
+def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, cancel: gr.Button) -> None:
+    """Let `generate` run the form's request and `cancel` stop this page's job.
+
+    A waiting page holds no thread, and a page that is closed cancels its job.
+    """
+
+    async def run(*values: Any) -> AsyncGenerator[Updates, None]:
+        *fields, pictures = values
+        try:
+            job = engine.submit(form.request(fields))
+        except UserError as problem:
+            yield {output.status: markup.error(str(problem))}
+            return
+        try:
+            yield {
+                output.job: job.id,
+                output.status: markup.progress(waiting_line(engine, Queued(position=1)), None),
+                generate: gr.update(interactive=False),
+                cancel: gr.update(interactive=True),
+            }
+            async with aclosing(_paced(job)) as events:
+                async for event in events:
+                    if isinstance(event, Saved):
+                        pictures = (event, *pictures)
+                        yield output.added(pictures)
+                    else:
+                        yield _updates(engine, output, job, event)
+        finally:
+            job.cancel()
+
+    def stop(identifier: str) -> None:
+        job = engine.job(identifier)
+        if job:
+            job.cancel()
+
+    def idle() -> tuple[Any, Any]:
+        return gr.update(interactive=True), gr.update(interactive=False)
+
+    generate.click(
+        run,
+        [*form.inputs, output.pictures],
+        [*output.components, generate, cancel],
+        validator=form.check,
+        preprocess=False,
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    ).then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
+    cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
+
+
+async def _paced(job: Job) -> AsyncGenerator[Event, None]:
+    """The job's events without those steps that nobody could see."""
+    drawn = float("-inf")
+    async with aclosing(job.stream()) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                now = time.monotonic()
+                if now - drawn < PROGRESS_SECONDS and event.preview is None and event.step < event.steps:
+                    continue
+                drawn = now
+            yield event
+
+
+def _updates(engine: Engine, output: Output, job: Job, event: Event) -> Updates:
+    match event:
+        case Queued():
+            return {output.status: markup.progress(waiting_line(engine, event), None)}
+        case Loading():
+            return {output.status: markup.progress(f"Loading {event.what}…", event.fraction)}
+        case Progress():
+            return _progress_updates(output, job, event)
+        case Failed():
+            return {output.status: markup.error(f"{event.message} [{event.code}]")}
+        case Finished() | Stopped():
+            return {output.status: markup.notice(ending_line(job, event), warnings_of(job))}
+        case Warned():
+            return {output.status: markup.notice(event.message)}
+    return {}
+
+
+def _progress_updates(output: Output, job: Job, event: Progress) -> Updates:
+    fraction = (event.picture - 1 + event.step / event.steps) / event.pictures
+    updates: Updates = {output.status: markup.progress(progress_line(event), fraction)}
+    if event.preview:
+        size = (job.request.width or 1, job.request.height or 1)
+        source = markup.jpeg_source(event.preview)
+        updates[output.stage] = markup.picture(source, size, "The picture so far", finished=False)
+    return updates
+
+
+def waiting_line(engine: Engine, event: Queued) -> str:
+    """What a job that has not begun waits for."""
+    if event.detail:
+        return event.detail
+    if event.position > 1:
+        return f"Waiting: {event.position - 1} before this one"
+    return starting_line(engine) or "Waiting for the worker…"
+
+
+def starting_line(engine: Engine) -> str:
+    """What keeps the engine from beginning at once; empty if nothing does."""
+    status = engine.status()
+    if status.state == "starting":
+        return status.detail or "Loading libraries…"
+    if status.state == "restarting":
+        return status.detail or "The worker is being restarted…"
+    return ""
+
+
+def progress_line(event: Progress) -> str:
+    """Such as "Picture 1 of 2 · step 7 of 20 · 1.2 s, about 2 s left"."""
+    picture = f"Picture {event.picture} of {event.pictures} · " if event.pictures > 1 else ""
+    left = f", about {event.remaining:.0f} s left" if event.remaining >= 0.5 else ""
+    return f"{picture}step {event.step} of {event.steps} · {event.seconds:.1f} s{left}".capitalize()
+
+
+def ending_line(job: Job, event: Finished | Stopped) -> str:
+    made = len(job.saved)
+    pictures = "1 picture" if made == 1 else f"{made} pictures"
+    if isinstance(event, Stopped):
+        return f"Cancelled. {pictures} kept." if made else "Cancelled."
+    total = event.timings.get("total")
+    return f"{pictures} in {total:.1f} s" if total else f"{pictures} made"
+
+
+def warnings_of(job: Job) -> list[str]:
+    """What the job's pictures carry as warnings, each once."""
+    return list(dict.fromkeys(warning for saved in job.saved for warning in saved.warnings))
+
+
+def watch_start(engine: Engine, page: gr.Blocks, place: gr.HTML) -> None:
+    """Say in `place` what a freshly opened page waits for, until the engine is ready."""
+
+    async def watch() -> AsyncGenerator[str, None]:
+        while line := starting_line(engine):
+            yield markup.notice(f"{line} You can write your prompt meanwhile; Generate will run as soon as it is done.")
+            await asyncio.sleep(STATUS_SECONDS)
+        yield ""
+
+    page.load(watch, None, place, concurrency_limit=None, show_progress="hidden", api_visibility="private")

@@ -1,0 +1,134 @@
+import re
+
+from playwright.sync_api import Page, expect
+
+PROMPT = "#text-to-image-prompt textarea"
+STEPS = "#text-to-image-steps input[type=number]"
+SEED = "#text-to-image-seed input"
+FINISHED = "#stage .stage.finished img"
+
+
+def generate(page: Page, prompt: str, steps: int = 4) -> None:
+    page.fill(PROMPT, prompt)
+    page.fill(STEPS, str(steps))
+    page.locator(STEPS).press("Tab")
+    page.click("#generate")
+
+
+def generate_to_the_end(page: Page, prompt: str) -> None:
+    generate(page, prompt)
+    expect(page.locator("#status")).to_contain_text("1 picture in")
+
+
+def test_generate_shows_the_steps_and_then_the_picture(page: Page):
+    generate(page, "a red house by the sea at sunset", steps=20)
+    expect(page.locator("#status")).to_contain_text(re.compile(r"[Ss]tep \d+ of 20 · \d"))
+    expect(page.locator(FINISHED)).to_be_visible()
+    expect(page.locator("#session-pictures img")).to_have_count(1)
+    expect(page.locator("#details")).to_contain_text("a red house by the sea at sunset")
+
+
+def test_a_small_picture_is_shown_large(page: Page):
+    generate_to_the_end(page, "a boat")
+    box = page.locator(FINISHED).bounding_box()
+    assert box is not None
+    assert box["width"] >= 384
+
+
+def test_the_picture_can_be_downloaded_as_it_was_saved(page: Page, pictures):
+    generate_to_the_end(page, "a boat")
+    with page.expect_download() as waiting:
+        page.click("#download-picture a")
+    download = waiting.value
+    assert download.path().read_bytes() == (pictures / download.suggested_filename).read_bytes()
+
+
+def test_cancel_stops_this_job_and_the_next_one_works(page: Page):
+    generate(page, "a boat", steps=150)
+    expect(page.locator("#status")).to_contain_text("of 150")
+    page.click("#cancel")
+    expect(page.locator("#status")).to_contain_text("Cancelled.")
+    expect(page.locator("#cancel")).to_be_disabled()
+    generate_to_the_end(page, "a boat")
+
+
+def test_closing_the_page_cancels_its_job(page: Page, engine):
+    generate(page, "a boat that nobody waits for", steps=150)
+    expect(page.locator("#status")).to_contain_text("of 150")
+    job = next(job for job in engine.submitted if job.request.prompt == "a boat that nobody waits for")
+    page.close()
+    assert [event.type for event in job.events()][-1] == "stopped"
+
+
+def test_reuse_settings_fills_the_form_from_the_selected_picture(page: Page):
+    generate_to_the_end(page, "the first boat")
+    generate_to_the_end(page, "the second boat")
+    expect(page.locator("#session-pictures img")).to_have_count(2)
+    page.locator("#session-pictures button:has(img)").nth(1).click()
+    expect(page.locator("#details")).to_contain_text("the first boat")
+    page.click("#reuse-settings")
+    expect(page.locator(PROMPT)).to_have_value("the first boat")
+    assert page.locator(SEED).input_value() in page.locator("#details").inner_text()
+    generate_to_the_end(page, page.locator(PROMPT).input_value())
+
+
+def test_the_seed_can_be_kept_and_drawn_anew(page: Page):
+    generate_to_the_end(page, "a boat")
+    page.click("#reuse-seed")
+    expect(page.locator(SEED)).not_to_have_value("-1")
+    page.click("#random-seed")
+    expect(page.locator(SEED)).to_have_value("-1")
+
+
+def test_control_enter_generates(page: Page):
+    page.fill(PROMPT, "a boat")
+    page.locator(PROMPT).press("Control+Enter")
+    expect(page.locator(FINISHED)).to_be_visible()
+    expect(page.locator(PROMPT)).to_have_value("a boat")
+
+
+def test_a_script_in_the_prompt_is_shown_literally(page: Page):
+    prompt = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'> {{x}} ${window.broken = 1}"
+    generate_to_the_end(page, prompt)
+    expect(page.locator("#details")).to_contain_text(prompt)
+    assert page.evaluate("window.broken") is None
+
+
+def test_a_wrong_value_is_told_beside_its_field(page: Page):
+    page.click("#advanced > button")
+    page.fill("#text-to-image-width input, #text-to-image-width textarea", "65")
+    page.click("#generate")
+    expect(page.locator("#text-to-image-width")).to_contain_text("the nearest is 64")
+
+
+def test_only_schedules_that_go_with_the_sampler_can_be_chosen(page: Page):
+    page.click("#advanced > button")
+    page.click("#text-to-image-sampler input")
+    page.get_by_role("option", name="LCM").click()
+    page.click("#text-to-image-schedule input")
+    expect(page.get_by_role("option")).to_have_count(1)
+
+
+def test_a_newcomer_sees_five_controls(page: Page):
+    labels = page.locator('[id^="text-to-image-"] [data-testid=block-info]:visible')
+    assert labels.all_inner_texts() == ["Prompt", "Negative prompt", "Checkpoint", "Steps", "Seed"]
+
+
+def test_tokens_are_counted_while_typing(page: Page):
+    page.fill(PROMPT, "a red house by the sea")
+    expect(page.locator("#text-to-image-prompt-tokens")).to_contain_text(re.compile(r"\d+ of \d+ tokens"))
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    generate_to_the_end(page, "a_long_word_without_any_break_" * 8)
+    page.click("#advanced > button")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_page_asks_no_other_host(page: Page, address: str):
+    hosts = set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    page.reload()
+    page.wait_for_selector("#generate")
+    assert hosts == {address.split("/")[2]}

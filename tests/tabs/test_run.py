@@ -1,0 +1,120 @@
+import asyncio
+import threading
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from pipelines.engine.jobs import EngineStatus, Finished, Job, Progress, Queued, Stopped
+from presets.errors import UserError
+from presets.requests import TextToImage
+from tabs.form import Form
+from tabs.output import Output
+from tabs.run import connect, ending_line, progress_line, waiting_line
+from tests.fake_engine import FakeEngine
+
+
+class StartingEngine(FakeEngine):
+    """An engine whose worker still loads its libraries."""
+
+    def status(self) -> EngineStatus:
+        return EngineStatus(state="starting")
+
+
+class Page:
+    """A form, an output and the two buttons over `engine`, and the handler behind Generate."""
+
+    def __init__(self, engine: FakeEngine):
+        with gr.Blocks() as blocks:
+            self.form = Form(TextToImage)
+            self.form.widget("prompt")
+            self.form.widget("steps")
+            self.form.widget("count")
+            self.output = Output()
+            connect(engine, self.form, self.output, gr.Button("Generate"), gr.Button("Cancel"))
+        self.generate = next(event.fn for event in blocks.fns.values() if event.name == "run")
+
+    def run(self, *values) -> list[dict]:
+        async def collect() -> list[dict]:
+            return [updates async for updates in self.generate(*values, ())]
+
+        return asyncio.run(collect())
+
+    def last(self, updates: list[dict], component: gr.blocks.Block):
+        return [update[component] for update in updates if component in update][-1]
+
+
+def test_a_run_shows_progress_and_then_the_pictures_newest_first(tmp_path: Path):
+    page = Page(FakeEngine(tmp_path, step_seconds=0.06))
+    updates = page.run("a boat", 3, 2)
+    lines = [update[page.output.status] for update in updates if page.output.status in update]
+    assert any("Picture 2 of 2 · step 2 of 3" in line for line in lines)
+    pictures = page.last(updates, page.output.pictures)
+    assert [saved.index for saved in pictures] == [1, 0]
+    assert "2 pictures in 0.5 s" in lines[-1]
+
+
+def test_the_selected_picture_is_shown_with_its_seed_and_settings(tmp_path: Path):
+    page = Page(FakeEngine(tmp_path))
+    updates = page.run("<b>a boat</b>", 1, 1)
+    saved = page.last(updates, page.output.pictures)[0]
+    details = page.last(updates, page.output.details)
+    assert str(saved.request.seed) in details
+    assert "&lt;b&gt;a boat" in details
+    assert saved.path.name in page.last(updates, page.output.stage)
+
+
+def test_a_wrong_field_is_named_and_nothing_is_queued(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    page = Page(engine)
+    assert "E-STEPS" in page.last(page.run("a boat", 0, 1), page.output.status)
+    assert engine.submitted == []
+
+
+@pytest.mark.parametrize("trouble", ["refusal", "failure"])
+def test_a_failure_is_a_sentence_and_never_html(tmp_path: Path, trouble: str):
+    engine = FakeEngine(tmp_path, **{trouble: UserError("No checkpoint is called '<img src=x>'.", code="E-SOME")})
+    page = Page(engine)
+    line = page.last(page.run("a boat", 5, 1), page.output.status)
+    assert "&lt;img src=x&gt;" in line
+    assert "[E-SOME]" in line
+
+
+def test_the_next_run_works_after_a_failure(tmp_path: Path):
+    engine = FakeEngine(tmp_path, failure=UserError("Too bad."))
+    page = Page(engine)
+    page.run("a boat", 5, 1)
+    engine.failure = None
+    assert len(page.last(page.run("a boat", 5, 1), page.output.pictures)) == 1
+
+
+def test_closing_the_page_cancels_its_job(tmp_path: Path):
+    engine = FakeEngine(tmp_path, gate=threading.Event())
+    page = Page(engine)
+
+    async def leave_early() -> None:
+        updates = page.generate("a boat", 5, 1, ())
+        await anext(updates)
+        await updates.aclose()
+
+    asyncio.run(leave_early())
+    assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
+
+
+def test_waiting_says_what_for(tmp_path: Path):
+    assert waiting_line(FakeEngine(tmp_path), Queued(position=3)) == "Waiting: 2 before this one"
+    assert waiting_line(StartingEngine(tmp_path), Queued(position=1)) == "Loading libraries…"
+    assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
+
+
+def test_progress_is_told_in_pictures_steps_and_seconds():
+    event = Progress(picture=1, pictures=2, step=7, steps=20, seconds=1.23, remaining=2.2)
+    assert progress_line(event) == "Picture 1 of 2 · step 7 of 20 · 1.2 s, about 2 s left"
+    alone = event.model_copy(update={"pictures": 1, "remaining": 0.1})
+    assert progress_line(alone) == "Step 7 of 20 · 1.2 s"
+
+
+def test_a_cancelled_job_says_what_was_kept():
+    job = Job(TextToImage(prompt=""), lambda _: None)
+    assert ending_line(job, Stopped()) == "Cancelled."
+    assert ending_line(job, Finished(timings={"total": 2.04})) == "0 pictures in 2.0 s"
