@@ -40,7 +40,7 @@ def _run(arguments: Arguments) -> int:
             return run_request(engine, arguments)
         from tabs.page import build_page, serve
 
-        serve(build_page(engine), settings)
+        serve(build_page(engine), settings, pictures=settings.pictures)
         return 0
     finally:
         engine.close()

@@ -39,6 +39,8 @@ _log = logging.getLogger("easel.engine")
 KEPT_JOBS = 1000
 """Ended jobs that can still be asked for by id."""
 
+LIBRARIES = "PyTorch and diffusers"
+
 START_ATTEMPTS = 3
 """Times in a row that a worker may die before it was ready, until the engine gives up."""
 
@@ -68,7 +70,7 @@ class LocalEngine:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._current: Job | None = None
         self._state: State = "starting"
-        self._detail = "PyTorch and diffusers"
+        self._detail = f"Loading {LIBRARIES}…"
         self._failed_starts = 0
         self._closing = False
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
@@ -200,7 +202,7 @@ class LocalEngine:
             self._current = job = self._waiting.popleft()
             self._tell_positions()
         if self._state != "ready":
-            job.put(Loading(what=self._detail))
+            job.put(Loading(what=LIBRARIES))
         self._send({"do": "run", "job": job.id, "request": job.request.model_dump(mode="json")})
 
     def _send(self, message: dict[str, object]) -> None:
@@ -242,7 +244,7 @@ class LocalEngine:
             self._failed_starts += died_early
             self._connection = None
             job, self._current = self._current, None
-            self._state, self._detail = "restarting", "PyTorch and diffusers, after a crash"
+            self._state, self._detail = "restarting", "The worker is being restarted…"
         if job is not None:
             self._fail(job, WorkerDied(exit_code))
         if self._failed_starts >= START_ATTEMPTS:
