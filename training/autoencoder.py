@@ -1,4 +1,7 @@
-"""Training of the autoencoder on random crops of painted scenes."""
+"""Training of the autoencoder on random crops of painted scenes, and then of its decoder alone.
+
+The decoder can go on learning after the latents have been encoded for the diffusion stage: they do not change.
+"""
 
 import copy
 import math
@@ -27,32 +30,47 @@ HELD_OUT = range(10_000_000, 10_000_032)
 def train_autoencoder(
     recipe: Recipe, checkpoint: Path, tell: Callable[[str], None], compiled: bool = True
 ) -> AutoencoderKL:
-    """The averaged autoencoder after `recipe.autoencoder_steps`; goes on from `checkpoint` if it exists.
-
-    The loss is L1 + L1 of the gradients (sharp edges) + L1 of 4x4 means (flat colours) + squares + a little KL.
-    """
+    """The averaged autoencoder after `recipe.autoencoder_steps`; goes on from `checkpoint` if it exists."""
     torch.manual_seed(recipe.seed)
-    model = new_autoencoder(recipe).to(memory_format=torch.channels_last)
+    return _train(new_autoencoder(recipe), recipe, recipe.autoencoder_steps, checkpoint, tell, compiled)
+
+
+def train_decoder(
+    model: AutoencoderKL, recipe: Recipe, checkpoint: Path, tell: Callable[[str], None], compiled: bool = True
+) -> AutoencoderKL:
+    """`model` with its decoder trained `recipe.decoder_steps` more, the encoder as it was."""
+    torch.manual_seed(recipe.seed + 1)
+    for part in (model.encoder, model.quant_conv):
+        part.requires_grad_(False)
+    return _train(model.train(), recipe, recipe.decoder_steps, checkpoint, tell, compiled)
+
+
+def _train(
+    model: AutoencoderKL, recipe: Recipe, steps: int, checkpoint: Path, tell: Callable[[str], None], compiled: bool
+) -> AutoencoderKL:
+    """The loss is L1 + L1 of the gradients (sharp edges) + L1 of 4x4 means (flat colours) + squares + a little KL."""
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     averaged = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
     state = {"model": model, "averaged": averaged, "optimizer": optimizer}
     first = _load(state, checkpoint)
     pass_through = torch.compile(_reconstruct) if compiled else _reconstruct
     saved = time.monotonic()
-    for step, crops in zip(range(first, recipe.autoencoder_steps), _crops(recipe, first), strict=False):
+    for step, crops in zip(range(first, steps), _crops(recipe, first), strict=False):
         for group in optimizer.param_groups:
-            share = min(1.0, (step + 1) / 60) * (1 + math.cos(math.pi * step / recipe.autoencoder_steps)) / 2
+            share = min(1.0, (step + 1) / 60) * (1 + math.cos(math.pi * step / steps)) / 2
             group["lr"] = LEARNING_RATE * max(share, 0.02)
         loss = _train_step(model, optimizer, pass_through, crops)
         decay = min(EMA_DECAY, (1 + step) / (10 + step))
         for mean, present in zip(averaged.parameters(), model.parameters(), strict=True):
             mean.lerp_(present.detach(), 1 - decay)
         if step % 50 == 0:
-            tell(f"autoencoder step {step}/{recipe.autoencoder_steps} loss {loss:.4f}")
+            tell(f"autoencoder step {step}/{steps} loss {loss:.4f}")
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(state, checkpoint, step + 1)
             saved = time.monotonic()
-    _save(state, checkpoint, recipe.autoencoder_steps)
+    _save(state, checkpoint, steps)
     return averaged
 
 

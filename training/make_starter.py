@@ -1,6 +1,6 @@
 """Make a starter model from nothing: `python -m training.make_starter [--smallest] [--run DIR] [--output DIR]`.
 
-Stages: tokenizer, autoencoder, latents, diffusion, judge, export, evaluation. Each leaves its result in the run's
+Stages: tokenizer, autoencoder, latents, diffusion, decoder, judge, export. Each leaves its result in the run's
 folder; a stopped run goes on where it was. Everything is seeded.
 """
 
@@ -16,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from training.autoencoder import reconstruction, scale_of, train_autoencoder
+from training.autoencoder import reconstruction, scale_of, train_autoencoder, train_decoder
 from training.diffusion import Batches, Learner, train_diffusion
 from training.export import assemble, export
 from training.judge import accuracy, load_judge, save_judge, train_judge
@@ -26,7 +26,7 @@ from training.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT / "pipelines" / "engine" / "starter"
-STAGES = ("tokenizer", "autoencoder", "latents", "diffusion", "judge", "export")
+STAGES = ("tokenizer", "autoencoder", "latents", "diffusion", "decoder", "judge", "export")
 CORPUS = 20_000
 
 
@@ -58,6 +58,17 @@ class Run:
             self.tell(f"autoencoder: {reconstruction(model.eval(), self.recipe.size):.2f} dB on unseen scenes")
         return AutoencoderKL.from_pretrained(folder).eval()
 
+    def decoder(self) -> AutoencoderKL:
+        """The autoencoder with its decoder trained further, if that has been done; training it now if not."""
+        folder = self.folder / "vae-sharp"
+        if not folder.exists():
+            model = train_decoder(
+                self.autoencoder(), self.recipe, self.folder / "decoder.pt", self.tell, self.compiled
+            ).eval()
+            model.save_pretrained(folder)
+            self.tell(f"decoder: {reconstruction(model, self.recipe.size):.2f} dB on unseen scenes")
+        return AutoencoderKL.from_pretrained(folder).eval()
+
     def latents(self) -> torch.Tensor:
         encode_scenes(self.autoencoder(), self.recipe, self.folder / "latents", self.tell)
         return load_latents(self.folder / "latents")
@@ -86,7 +97,8 @@ class Run:
         learner = Learner(self.recipe, self.tokenizer())
         learner.load(self.folder / "diffusion.pt")
         text_encoder, unet = learner.shipped()
-        autoencoder = self.autoencoder()
+        sharp = (self.folder / "vae-sharp").exists()
+        autoencoder = self.decoder() if sharp else self.autoencoder()
         autoencoder.register_to_config(scaling_factor=self.scale())
         pipeline = assemble(autoencoder, text_encoder.eval(), unet.eval(), learner.tokenizer)
         export(pipeline, load_latents(self.folder / "latents"), self.output)

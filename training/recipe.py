@@ -14,6 +14,7 @@ class Recipe:
     autoencoder_channels: tuple[int, ...] = (16, 32, 64, 128)
     autoencoder_steps: int = 3000
     autoencoder_batch: int = 16
+    decoder_steps: int = 4000
     crop: int = 64
     scenes: int = 40_000
     text_width: int = 128
@@ -34,6 +35,7 @@ STORYBOOK = Recipe()
 SMALLEST = Recipe(
     autoencoder_channels=(8, 8, 16, 16),
     autoencoder_steps=3,
+    decoder_steps=2,
     autoencoder_batch=2,
     scenes=24,
     text_width=64,
