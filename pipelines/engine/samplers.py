@@ -149,6 +149,7 @@ class _Scheduled:
     spread: Spread
     to_zero: bool
     alphas_cumprod: torch.Tensor
+    config: Any
     steps_wanted: int
 
     def _levels(self) -> np.ndarray:
@@ -159,8 +160,9 @@ class _Scheduled:
         return self._levels()
 
     def set_timesteps(self, num_inference_steps: int, device: Any = None, *rest: Any) -> None:
-        self.steps_wanted = num_inference_steps
-        super().set_timesteps(num_inference_steps, device, *rest)  # type: ignore[misc]
+        # The constructors of Heun and DPM2 ask for all timesteps, with a third argument: slow, and never used.
+        self.steps_wanted = 2 if rest else num_inference_steps
+        super().set_timesteps(self.steps_wanted, device, *rest)  # type: ignore[misc]
         model = noise_levels(self.alphas_cumprod)
         if not self.config.get("use_karras_sigmas"):
             levels = self._levels()
