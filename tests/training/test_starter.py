@@ -1,0 +1,66 @@
+"""The model that ships: what its folder holds and that it draws what it is asked."""
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from transformers import CLIPTokenizer
+
+from training.evaluate import draw, questions, score
+from training.judge import accuracy, load_judge
+from training.make_starter import STARTER
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    pipeline = StableDiffusionPipeline.from_pretrained(STARTER, safety_checker=None, feature_extractor=None)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def test_the_folder_is_small_and_all_its_weights_are_finite_float16_numbers():
+    files = [path for path in STARTER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 60e6
+    for path in files:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+            assert all(tensor.dtype == torch.float16 for tensor in weights.values() if tensor.is_floating_point())
+            assert all(tensor.isfinite().all() for tensor in weights.values()), path
+
+
+@pytest.mark.parametrize("text", ["a red house", "", "masterpiece, 8k", "红色的房子", "🎨🏠", "Ünïcödé naïve"])
+def test_any_text_tokenises_without_unknown_tokens_and_comes_back(text):
+    tokenizer = CLIPTokenizer.from_pretrained(STARTER / "tokenizer")
+    tokens = tokenizer(text).input_ids
+    assert tokens[0] == tokenizer.bos_token_id
+    assert tokens.count(tokenizer.eos_token_id) == 1
+    assert tokenizer.decode(tokens, skip_special_tokens=True).replace(" ", "") == text.lower().replace(" ", "")
+
+
+def test_the_judge_knows_painted_pictures():
+    found = accuracy(load_judge(), 128, pictures=100)
+    assert found["object"] > 0.93
+    assert found["colour"] > 0.93
+    assert found["sky"] > 0.97
+    assert found["ground"] > 0.97
+
+
+def test_it_draws_what_it_is_asked(pipeline):
+    asked = questions(16, 8)
+    verdicts = load_judge().look(draw(pipeline, [question.prompt for question in asked]))
+    found = score(asked, verdicts)
+    assert found["object"] >= 0.75
+    assert found["colour"] >= 0.75
+    assert found["sky"] >= 0.85
+    assert found["ground"] >= 0.85
+
+
+def test_a_negative_prompt_changes_the_picture(pipeline):
+    def picture(negative: str):
+        generator = torch.Generator().manual_seed(1)
+        latents = pipeline(
+            "a house", negative_prompt=negative, num_inference_steps=4, generator=generator, output_type="latent"
+        )
+        return latents.images
+
+    assert not torch.allclose(picture(""), picture("red"), atol=0.05)
