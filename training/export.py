@@ -35,6 +35,7 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, folder: Pat
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
+    _compute_in_float32(fresh / "text_encoder" / "config.json")
     (fresh / "preview.json").write_text(json.dumps(preview_map(pipeline, latents), indent=2) + "\n")
     for part in fresh.iterdir():
         old = folder / part.name
@@ -43,6 +44,12 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, folder: Pat
         folder.mkdir(parents=True, exist_ok=True)
         part.replace(old)
     fresh.rmdir()
+
+
+def _compute_in_float32(config: Path) -> None:
+    """transformers loads in the precision that the config names, diffusers in float32: name the same one."""
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
 
 
 def preview_map(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> dict[str, object]:

@@ -48,12 +48,12 @@ def test_training_never_shows_a_held_out_pair_but_every_object_and_colour():
     assert {colour for _, colour in shown} == set(COLOURS)
 
 
-def test_a_caption_names_every_object_with_its_colour():
+def test_a_caption_names_every_object_with_its_colour_or_is_the_bare_name_of_one():
     random = Random(1)
     for index in range(300):
-        scene = scene_of(index)
-        caption = caption_of(scene, random)
-        assert all(f"{thing.colour} {thing.object}" in caption for thing in scene.things), caption
+        things = scene_of(index).things
+        caption = caption_of(scene_of(index), random)
+        assert caption == things[0].object or all(f"{thing.colour} {thing.object}" in caption for thing in things)
 
 
 def test_captions_of_one_scene_vary():
