@@ -69,7 +69,27 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
     def idle() -> tuple[Any, Any]:
         return gr.update(interactive=True), gr.update(interactive=False)
 
+    def complaint(*values: Any) -> Any:
+        """What the validator says beside a field, here too, as the field may lie in a closed part of the form.
+
+        Connected before `run`: Gradio drops the listeners after one whose validator complains.
+        """
+        try:
+            form.request(values)
+        except UserError as problem:
+            return markup.error(str(problem))
+        return gr.skip()
+
     generate.click(
+        complaint,
+        form.inputs,
+        output.status,
+        queue=False,
+        preprocess=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    running = generate.click(
         run,
         [*form.inputs, output.pictures],
         [*output.components, generate, cancel],
@@ -78,7 +98,8 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
-    ).then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
+    )
+    running.then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
 
 

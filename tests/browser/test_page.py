@@ -99,6 +99,15 @@ def test_a_wrong_value_is_told_beside_its_field(page: Page):
     page.fill("#text-to-image-width input, #text-to-image-width textarea", "65")
     page.click("#generate")
     expect(page.locator("#text-to-image-width")).to_contain_text("the nearest is 64")
+    expect(page.locator("#status")).to_contain_text("the nearest is 64")
+    page.click("#size-native")
+    generate_to_the_end(page, "a boat")
+
+
+def test_the_record_of_the_picture_can_be_read_as_json(page: Page):
+    generate_to_the_end(page, "a boat")
+    page.click("#record-panel > button")
+    expect(page.locator("#record")).to_contain_text('"prompt": "a boat"')
 
 
 def test_only_schedules_that_go_with_the_sampler_can_be_chosen(page: Page):
