@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 

@@ -158,7 +158,7 @@ def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
 
 def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
     """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
-    detail = error.errors(include_url=False)[0]
+    detail: Any = error.errors(include_url=False)[0]
     location = detail["loc"]
     context = detail.get("ctx", {})
     if not location:

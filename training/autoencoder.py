@@ -49,7 +49,7 @@ def _train(
     model: AutoencoderKL, recipe: Recipe, steps: int, checkpoint: Path, tell: Callable[[str], None], compiled: bool
 ) -> AutoencoderKL:
     """The loss is L1 + L1 of the gradients (sharp edges) + L1 of 4x4 means (flat colours) + squares + a little KL."""
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     averaged = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)

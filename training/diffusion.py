@@ -63,7 +63,7 @@ class Learner:
 
     def shipped(self) -> tuple[CLIPTextModel, UNet2DConditionModel]:
         """The averaged text encoder and UNet."""
-        return self.averaged["text_encoder"], self.averaged["unet"]  # type: ignore[return-value]
+        return self.averaged["text_encoder"], self.averaged["unet"]
 
 
 class Batches:

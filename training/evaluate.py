@@ -60,7 +60,7 @@ def draw(pipeline: StableDiffusionPipeline, prompts: Sequence[str]) -> Iterator[
     for start in range(0, len(prompts), BATCH):
         some = list(prompts[start : start + BATCH])
         generators = [torch.Generator().manual_seed(start + at) for at in range(len(some))]
-        yield from pipeline(some, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generators).images  # type: ignore[union-attr]
+        yield from pipeline(some, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generators).images
 
 
 def score(asked: Sequence[Question], verdicts: Sequence[Verdict]) -> dict[str, float]:
