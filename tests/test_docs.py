@@ -1,0 +1,40 @@
+"""The documents say what the program does: names and links in them are checked against it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from presets.requests import TextToImage
+from presets.samplers import SAMPLERS, SCHEDULES
+from presets.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_a_file(page):
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_use_names_every_setting_sampler_and_schedule():
+    text = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
+    assert [name for name in (*SAMPLERS, *SCHEDULES) if name not in text] == []
+
+
+def test_api_names_every_parameter_and_error_of_a_request():
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in TextToImage.model_fields if name != "kind" and f"`{name}`" not in text] == []
+    extras = [field.json_schema_extra for field in TextToImage.model_fields.values()]
+    codes = {extra["code"] for extra in extras if isinstance(extra, dict)} - {"E-LORA"}
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
+
+
+def test_the_readme_names_its_two_commands_exactly():
+    lines = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
+    assert "pip install -e . && python app.py" in lines
+    assert "pip install -e '.[test]' && pytest" in lines
