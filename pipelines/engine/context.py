@@ -22,7 +22,7 @@ class Context:
     """The models, the way to report and the way to save, for one job.
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
-    remembers them from job to job.
+    remembers them from job to job, `warnings` were given when the request was accepted.
     """
 
     models: "PipelineManager"
@@ -31,6 +31,7 @@ class Context:
     gallery: Gallery
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]
+    warnings: tuple[str, ...] = ()
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -59,6 +60,7 @@ class Context:
         `about` is what else stands in the picture's metadata (model hash, device, precision, versions); timings in
         seconds. The picture is kept even if the job is cancelled at this moment.
         """
+        warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
         record = {"timings": dict(timings), "warnings": list(warnings), **about}
         path = self.gallery.add(image, request, record)
         saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)

@@ -1,11 +1,12 @@
 """Jobs and their events: all that a face knows of the engine. No torch here.
 
-Requests go down, events come up, both as JSON. A job's events are, in order: `Queued` (each time its place changes),
-`Loading`, `Progress` and `Warned` as it runs, one `Saved` per picture, and at its end exactly one of `Finished`,
-`Failed` and `Stopped`.
+Requests go down, events come up, both as JSON. A job's events are, in order: `Warned` where the request calls for it,
+`Queued` (as its place changes), `Loading`, `Progress` and `Warned` as it runs, one `Saved` per picture, and at its end
+exactly one of `Finished`, `Failed` and `Stopped`.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 import uuid
@@ -107,11 +108,12 @@ LAST_EVENTS = (Finished, Failed, Stopped)
 
 class Job:
     """One submitted request. Any thread may read it; `events()` and `stream()` may be called any number of times,
-    each giving all events from the first."""
+    each giving all events from the first (of an ended job without the previews)."""
 
-    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None]):
+    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None], warnings: Sequence[str] = ()):
         self.id = uuid.uuid4().hex
         self.request = request
+        self.warnings = tuple(warnings)
         self.created = time.time()
         self._cancel = cancel
         self._events: list[Event] = []
@@ -138,10 +140,17 @@ class Job:
             if self.done:
                 return
             self._events.append(event)
+            if self.done:
+                self._drop_previews()
             self._changed.notify_all()
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener()
+
+    def _drop_previews(self) -> None:
+        for index, event in enumerate(self._events):
+            if isinstance(event, Progress) and event.preview:
+                self._events[index] = event.model_copy(update={"preview": None})
 
     def events(self) -> Iterator[Event]:
         """All events, waiting for those to come; ends after the last."""
@@ -164,7 +173,8 @@ class Job:
         news = asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(news.set)
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody listens any more
+                loop.call_soon_threadsafe(news.set)
 
         with self._changed:
             self._listeners.add(wake)

@@ -21,7 +21,6 @@ from pipelines.engine.jobs import (
     Event,
     Failed,
     Job,
-    Loading,
     ModelInfo,
     Queued,
     Stopped,
@@ -30,16 +29,14 @@ from pipelines.engine.jobs import (
 )
 from pipelines.engine.model import Model
 from pipelines.engine.tokens import TokenCounter
-from presets.errors import InvalidField
+from presets.errors import InvalidField, UserError
 from presets.requests import AnyRequest
 from presets.settings import Settings
 
 _log = logging.getLogger("easel.engine")
 
-KEPT_JOBS = 1000
+KEPT_JOBS = 200
 """Ended jobs that can still be asked for by id."""
-
-LIBRARIES = "PyTorch and diffusers"
 
 START_ATTEMPTS = 3
 """Times in a row that a worker may die before it was ready, until the engine gives up."""
@@ -70,8 +67,9 @@ class LocalEngine:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._current: Job | None = None
         self._state: State = "starting"
-        self._detail = f"Loading {LIBRARIES}…"
+        self._detail = "Loading PyTorch and diffusers…"
         self._failed_starts = 0
+        self._ended: UserError | None = None
         self._closing = False
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
         self._connection: Connection | None = None
@@ -87,18 +85,18 @@ class LocalEngine:
 
     def submit(self, request: AnyRequest) -> Job:
         resolved = self._resolve(request)
-        job = Job(resolved, self._cancel)
-        for warning in request.warnings:
-            job.put(Warned(message=warning))
+        job = Job(resolved, self._cancel, request.warnings)
         with self._lock:
-            if self._closing or self._state == "stopped":
-                raise Busy(f"The engine is stopped: {self._detail}.")
+            if self._ended is not None:
+                raise self._ended.with_traceback(None)
             if len(self._waiting) >= self._settings.queue_limit:
                 raise Busy(f"{len(self._waiting)} jobs are waiting, which is the limit. Try again in a minute.")
             self._jobs[job.id] = job
             self._forget_oldest()
+            for warning in job.warnings:
+                job.put(Warned(message=warning))
             self._waiting.append(job)
-            job.put(Queued(position=len(self._waiting)))
+            job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
         self._wake()
         return job
 
@@ -112,6 +110,9 @@ class LocalEngine:
         folder = self._settings.model_roots[0] / "checkpoints"
         note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
         return model.info().model_copy(update={"note": note})
+
+    def problems(self) -> Sequence[str]:
+        return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         folder = self._catalog.find(checkpoint).tokenizer_folder
@@ -161,8 +162,10 @@ class LocalEngine:
             del self._jobs[identifier]
 
     def _tell_positions(self) -> None:
+        """Tell waiting jobs their new places: each of the first ten, then only round numbers."""
         for position, job in enumerate(self._waiting, start=1):
-            job.put(Queued(position=position))
+            if position <= 10 or (position <= 100 and position % 10 == 0) or position % 100 == 0:
+                job.put(Queued(position=position))
 
     # The supervisor thread
 
@@ -170,17 +173,26 @@ class LocalEngine:
         self._wake_writer.send_bytes(b"!")
 
     def _supervise(self) -> None:
-        while not self._closing:
-            if self._connection is None and self._state != "stopped":
+        try:
+            while not self._closing:
+                self._supervise_once()
+        finally:
+            self._shut_down()
+
+    def _supervise_once(self) -> None:
+        if self._connection is None and self._ended is None:
+            try:
                 self._start_worker()
-            self._hand_out()
-            sources = [self._wake_reader] + ([self._connection] if self._connection else [])
-            for source in wait(sources):
-                if source is self._wake_reader:
+            except OSError as error:
+                self._give_up(Busy(f"The engine is stopped: no worker could be started ({error})."))
+        self._hand_out()
+        sources = [self._wake_reader] + ([self._connection] if self._connection else [])
+        for source in wait(sources):
+            if source is self._connection:
+                self._receive()
+            else:
+                while self._wake_reader.poll():
                     self._wake_reader.recv_bytes()
-                else:
-                    self._receive()
-        self._shut_down()
 
     def _start_worker(self) -> None:
         here, there = multiprocessing.Pipe()
@@ -197,13 +209,12 @@ class LocalEngine:
 
     def _hand_out(self) -> None:
         with self._lock:
-            if self._current is not None or not self._waiting or self._connection is None:
+            if self._current is not None or not self._waiting or self._state != "ready":
                 return
             self._current = job = self._waiting.popleft()
             self._tell_positions()
-        if self._state != "ready":
-            job.put(Loading(what=LIBRARIES))
-        self._send({"do": "run", "job": job.id, "request": job.request.model_dump(mode="json")})
+        request = job.request.model_dump(mode="json")
+        self._send({"do": "run", "job": job.id, "request": request, "warnings": job.warnings})
 
     def _send(self, message: dict[str, object]) -> None:
         with self._lock:
@@ -220,8 +231,10 @@ class LocalEngine:
         except (EOFError, OSError):
             self._worker_died()
             return
-        if "refused" in message:
-            self._give_up(message["refused"])
+        if "ended" in message:
+            self._worker_died()
+        elif "refused" in message:
+            self._give_up(UserError(message["refused"], code=message["code"]))
         elif "ready" in message:
             with self._lock:
                 self._state, self._detail, self._failed_starts = "ready", message["ready"], 0
@@ -248,13 +261,18 @@ class LocalEngine:
         if job is not None:
             self._fail(job, WorkerDied(exit_code))
         if self._failed_starts >= START_ATTEMPTS:
-            self._give_up(f"the worker could not be started (exit code {exit_code}); see the program's output")
+            reason = f"the worker could not be started (exit code {exit_code}); see the program's output"
+            self._give_up(Busy(f"The engine is stopped: {reason}."))
 
-    def _give_up(self, reason: str) -> None:
-        """No more attempts to start a worker: all jobs fail with `reason`."""
+    def _give_up(self, reason: UserError) -> None:
+        """No more attempts to start a worker: all jobs, now and later, fail with `reason`."""
         with self._lock:
-            self._state, self._detail, self._connection = "stopped", reason, None
-        self._fail_waiting(Busy(f"The engine is stopped: {reason}"))
+            self._ended, self._state, self._detail, self._connection = reason, "stopped", reason.message, None
+            jobs = [*self._waiting, *([self._current] if self._current else [])]
+            self._waiting.clear()
+            self._current = None
+        for job in jobs:
+            self._fail(job, reason)
 
     def _exit_code(self) -> int | None:
         if self._process is None:
@@ -262,23 +280,14 @@ class LocalEngine:
         self._process.join(timeout=5)
         return self._process.exitcode
 
-    def _fail(self, job: Job, error: WorkerDied | Busy) -> None:
-        job.put(Failed(code=error.code, message=error.message))
-
-    def _fail_waiting(self, error: Busy) -> None:
-        with self._lock:
-            jobs = [*self._waiting, *([self._current] if self._current else [])]
-            self._waiting.clear()
-            self._current = None
-        for job in jobs:
-            self._fail(job, error)
+    def _fail(self, job: Job, error: UserError) -> None:
+        job.put(Failed(code=error.code, message=error.message, field=error.field))
 
     def _shut_down(self) -> None:
+        was_ready = self._state == "ready"
         self._send({"do": "close"})
-        self._state = "stopped"
-        self._detail = "it was closed"
-        self._fail_waiting(Busy("The program is being closed; the job did not run to its end."))
+        self._give_up(Busy("The program is being closed; the job did not run to its end."))
         if self._process is not None:
-            self._process.join(timeout=5)
+            self._process.join(timeout=5 if was_ready else 0)
             if self._process.is_alive():
                 self._process.kill()

@@ -14,6 +14,7 @@ from pipelines.engine.errors import ModelNotFound
 from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped
 from pipelines.engine.local import LocalEngine
 from presets.errors import InvalidField, UserError
+from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
 
@@ -92,11 +93,11 @@ def test_a_cancelled_job_stops_within_a_step_and_the_next_is_as_if_nothing_happe
 def test_a_waiting_job_can_be_cancelled_and_the_others_move_up(real_engine):
     running, second, third = (real_engine.submit(LONG) for _ in range(3))
     second.cancel()
-    third_places = [event.position for event in third._events if isinstance(event, Queued)]
     third.cancel()
     running.cancel()
+    places = [event.position for event in third.events() if isinstance(event, Queued)]
     assert [type(event) for event in second.events()][-1] is Stopped
-    assert third_places[-1] < third_places[0] or third_places == [1]
+    assert places[-1] == places[0] - 1
     assert running.result() == second.result() == []
 
 
@@ -151,8 +152,10 @@ def test_a_killed_worker_fails_its_job_with_a_sentence_and_the_next_job_works(re
     assert np.array_equal(pixels(events[-2]), expected)
 
 
-def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path):
-    engine = LocalEngine(Settings(home=tmp_path), runners="no_such_module:RUNNERS").start()
+@pytest.mark.parametrize("in_process", [False, True])
+def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path, in_process):
+    settings = Settings(home=tmp_path, in_process=in_process)
+    engine = LocalEngine(settings, runners="no_such_module:RUNNERS").start()
     try:
         job = engine.submit(HOUSE)
         failure = list(job.events())[-1]
@@ -163,9 +166,45 @@ def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path):
         engine.close()
 
 
-def test_closing_the_engine_fails_what_waits(tmp_path):
-    engine = LocalEngine(Settings(home=tmp_path, in_process=False)).start()
+def test_a_setting_that_the_machine_cannot_follow_is_told_to_every_job(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path, dtype="float16", device="cpu")).start()
+    try:
+        failure = list(engine.submit(HOUSE).events())[-1]
+        assert isinstance(failure, Failed)
+        with pytest.raises(UserError) as caught:
+            engine.submit(HOUSE)
+        assert failure.code == caught.value.code == "E-DEVICE"
+    finally:
+        engine.close()
+
+
+def test_a_warning_of_the_request_stands_in_the_pictures_metadata(real_engine):
+    saved = real_engine.submit(TextToImage(prompt="a red\x07 house", seed=7, steps=1)).result()[0]
+    recovered = read_request(saved.path)
+    assert saved.request.prompt == "a red house"
+    assert recovered.record["warnings"] == list(saved.warnings) != []
+
+
+def test_a_request_that_the_worker_refuses_fails_its_job_and_not_the_worker(real_engine):
+    (before,) = workers()
+    wrong = HOUSE.model_copy(update={"prompt": "(a:1e9)"})  # as nothing that was validated can be
+    assert isinstance(list(real_engine.submit(wrong).events())[-1], Failed)
+    assert real_engine.submit(HOUSE).result()
+    assert workers() == [before]
+
+
+def test_the_previews_of_an_ended_job_are_not_kept(real_engine):
+    job = real_engine.submit(HOUSE.model_copy(update={"steps": 20}))
+    seen = [event for event in job.events() if isinstance(event, Progress) and event.preview]
+    assert seen
+    assert not [event for event in job.events() if isinstance(event, Progress) and event.preview]
+
+
+def test_closing_the_engine_fails_what_waits_and_ends_the_worker(tmp_path):
+    others = workers()
+    engine = LocalEngine(Settings(home=tmp_path)).start()
     job = engine.submit(LONG)
+    wait_until(lambda: len(workers()) > len(others))
     engine.close()
     assert isinstance(list(job.events())[-1], Failed)
-    assert workers() == [] or all(process.is_alive() for process in workers())
+    assert workers() == others
