@@ -45,7 +45,7 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
         "decode": time.perf_counter() - denoised,
     }
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    context.save(index, image, picture, rounded, _about(loaded, context), picture.warnings)
+    context.save(index, image, picture, rounded, _about(loaded, context))
 
 
 def _latent_map(loaded: Loaded) -> LatentMap:

@@ -41,6 +41,9 @@ KEPT_JOBS = 1000
 
 LIBRARIES = "PyTorch and diffusers"
 
+CLOSE_SECONDS = 5
+"""A worker that has not left by then is killed."""
+
 START_ATTEMPTS = 3
 """Times in a row that a worker may die before it was ready, until the engine gives up."""
 
@@ -88,8 +91,6 @@ class LocalEngine:
     def submit(self, request: AnyRequest) -> Job:
         resolved = self._resolve(request)
         job = Job(resolved, self._cancel)
-        for warning in request.warnings:
-            job.put(Warned(message=warning))
         with self._lock:
             if self._closing or self._state == "stopped":
                 raise Busy(f"The engine is stopped: {self._detail}.")
@@ -99,6 +100,8 @@ class LocalEngine:
             self._forget_oldest()
             self._waiting.append(job)
             job.put(Queued(position=len(self._waiting)))
+            for warning in request.warnings:
+                job.put(Warned(message=warning))
         self._wake()
         return job
 
@@ -136,6 +139,7 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        self._catalog.check_loras(resolved.all_loras)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(
@@ -203,7 +207,8 @@ class LocalEngine:
             self._tell_positions()
         if self._state != "ready":
             job.put(Loading(what=LIBRARIES))
-        self._send({"do": "run", "job": job.id, "request": job.request.model_dump(mode="json")})
+        request = job.request.model_dump(mode="json")
+        self._send({"do": "run", "job": job.id, "request": request, "warnings": job.warnings})
 
     def _send(self, message: dict[str, object]) -> None:
         with self._lock:
@@ -275,10 +280,12 @@ class LocalEngine:
 
     def _shut_down(self) -> None:
         self._send({"do": "close"})
+        patience = CLOSE_SECONDS if self._state == "ready" else 0  # one that still imports hears nothing
         self._state = "stopped"
         self._detail = "it was closed"
         self._fail_waiting(Busy("The program is being closed; the job did not run to its end."))
         if self._process is not None:
-            self._process.join(timeout=5)
+            self._process.join(timeout=patience)
             if self._process.is_alive():
                 self._process.kill()
+                self._process.join()

@@ -2,7 +2,8 @@
 
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
-    down  {"do": "run", "job": id, "request": {...}}    {"do": "cancel", "job": id}    {"do": "close"}
+    down  {"do": "run", "job": id, "request": {...}, "warnings": [...]}
+          {"do": "cancel", "job": id}    {"do": "close"}
     up    {"ready": "what was decided for the device"}    {"refused": "why"}    {"job": id, "event": {...}}
 
 The same `serve` is the body of a worker process and of the in-process thread; only who calls it differs.
@@ -16,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,10 @@ def serve(connection: Connection, settings: Settings, runners: str) -> None:
         connection.send_bytes(json.dumps({"refused": str(error)}).encode())
         return
     connection.send_bytes(json.dumps({"ready": worker.device}).encode())
-    for job, request in inbox.requests():
-        worker.run(_REQUEST.validate_python(request), inbox.sender(job), inbox.cancel_check(job))
+    for message in inbox.requests():
+        job = message["job"]
+        request = _REQUEST.validate_python(message["request"])
+        worker.run(request, message["warnings"], inbox.sender(job), inbox.cancel_check(job))
         inbox.forget(job)
 
 
@@ -79,7 +82,7 @@ class _Inbox:
 
     def __init__(self, connection: Connection):
         self._connection = connection
-        self._requests: queue.SimpleQueue[tuple[str, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
         self._closed = False
         threading.Thread(target=self._read, name="easel-inbox", daemon=True).start()
@@ -95,14 +98,14 @@ class _Inbox:
             if message["do"] == "cancel":
                 self._cancelled.add(message["job"])
             else:
-                self._requests.put((message["job"], message["request"]))
+                self._requests.put(message)
         self._closed = True
         self._requests.put(None)
 
-    def requests(self):
-        """(job id, request as JSON values) as they come, until the other side closes."""
-        while (item := self._requests.get()) is not None:
-            yield item
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """The messages that ask for a run as they come, until the other side closes."""
+        while (message := self._requests.get()) is not None:
+            yield message
 
     def cancel_check(self, job: str) -> Callable[[], bool]:
         return lambda: self._closed or job in self._cancelled
@@ -143,12 +146,20 @@ class Worker:
         """What was decided for the device, in a line."""
         return str(self._policy)
 
-    def run(self, request: AnyRequest, send: Callable[[Event], None], is_cancelled: Callable[[], bool]) -> None:
-        """Run a request to its last event. Never raises."""
+    def run(
+        self,
+        request: AnyRequest,
+        warnings: Sequence[str],
+        send: Callable[[Event], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        """Run a request to its last event; `warnings` are those told when it was submitted. Never raises."""
         from pipelines.engine.context import Context
 
         started = time.perf_counter()
-        context = Context(self._models, self._policy, self._conditioner, self._gallery, send, is_cancelled)
+        context = Context(
+            self._models, self._policy, self._conditioner, self._gallery, send, is_cancelled, list(warnings)
+        )
         try:
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
             self._runners[type(request)](request, context)
