@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine.jobs import Engine
+from presets.requests import TextToImage
 from presets.settings import Settings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser tests")
 
 PATIENCE = 60_000
-"""Milliseconds that a page may take on a busy machine, libraries loaded included."""
+"""Milliseconds that a page may take on a busy machine."""
 
 QUIET = (
     "--no-sandbox",
@@ -30,7 +31,8 @@ def pictures(settings: Settings) -> Path:
 
 @pytest.fixture(scope="session")
 def engine(real_engine: Engine) -> Engine:
-    """The engine behind the page of all browser tests."""
+    """The engine behind the page of all browser tests, its libraries loaded."""
+    real_engine.submit(TextToImage(prompt="", steps=1)).result()
     return real_engine
 
 
