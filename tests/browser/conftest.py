@@ -37,7 +37,8 @@ def engine(real_engine: Engine) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def address(real_address: str) -> str:
+def address(engine: Engine, real_address: str) -> str:  # noqa: ARG001
+    """Of the page, served by an engine that is ready."""
     return real_address
 
 
