@@ -28,3 +28,20 @@ def real_engine(settings):
     engine = LocalEngine(settings).start()
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def real_address(real_engine, settings):
+    """A page over the real engine, whose pictures lie in `settings.pictures`."""
+    from tests.served import served  # gradio, which most tests do without
+
+    with served(real_engine, settings.pictures) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def real_client(real_address, tmp_path_factory):
+    """Gradio's Python client of that page."""
+    from tests.served import connected
+
+    return connected(real_address, tmp_path_factory.mktemp("real-downloads"))

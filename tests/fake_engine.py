@@ -65,7 +65,9 @@ class FakeEngine:
         job = Job(request.resolved(request.checkpoint or default.name, default.native_size), self._cancel)
         job.put(Queued(position=1))
         self.submitted.append(job)
-        threading.Thread(target=self._run, args=(job, request.warnings), daemon=True).start()
+        for warning in request.warnings:
+            job.put(Warned(message=warning))
+        threading.Thread(target=self._run, args=(job,), daemon=True).start()
         return job
 
     def job(self, identifier: str) -> Job | None:
@@ -91,10 +93,8 @@ class FakeEngine:
     def _cancel(self, job: Job) -> None:
         self._cancelled.add(job.id)
 
-    def _run(self, job: Job, warnings: tuple[str, ...]) -> None:
+    def _run(self, job: Job) -> None:
         job.put(Loading(what=job.request.checkpoint, fraction=0.5))
-        for warning in warnings:
-            job.put(Warned(message=warning))
         for index in range(job.request.count):
             for step in range(1, job.request.steps + 1):
                 if self._wait_is_cancelled(job):
@@ -103,7 +103,7 @@ class FakeEngine:
                 if self.failure:
                     problem = self.failure
                     return job.put(Failed(code=problem.code, message=problem.message, field=problem.field))
-            job.put(self._save(job, index, warnings))
+            job.put(self._save(job, index))
         return job.put(Finished(timings={"total": 0.5}))
 
     def _wait_is_cancelled(self, job: Job) -> bool:
@@ -124,10 +124,10 @@ class FakeEngine:
             remaining=remaining,
         )
 
-    def _save(self, job: Job, index: int, warnings: tuple[str, ...]) -> Saved:
+    def _save(self, job: Job, index: int) -> Saved:
         request = job.request.picture(index)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{job.id}-{index}.png"
         colour = tuple(request.seed.to_bytes(8, "little")[:3])
         Image.new("RGB", (request.width or 128, request.height or 128), colour).save(path)
-        return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=warnings)
+        return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=tuple(job.warnings))

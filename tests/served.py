@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gradio_client import Client
+
 from pipelines.engine.jobs import Engine
 from presets.settings import Settings
 from tabs.page import build_page, serve
@@ -11,10 +13,14 @@ from tabs.page import build_page, serve
 
 @contextmanager
 def served(engine: Engine, pictures: Path) -> Iterator[str]:
-    """The address of a page over `engine`, whose pictures lie in `pictures`; both end with the block."""
+    """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
     page = build_page(engine)
     try:
         yield serve(page, Settings(home=pictures), pictures=pictures, block=False)
     finally:
         page.close(verbose=False)
-        engine.close()
+
+
+def connected(address: str, downloads: Path) -> Client:
+    """Gradio's Python client of the page at `address`, which puts the files it is given into `downloads`."""
+    return Client(address, verbose=False, ssl_verify=False, analytics_enabled=False, download_files=downloads)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import ModelCorrupt, ModelNotFound, ModelUnsafe
+from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelUnsafe
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
 from presets.errors import UserError, shortened
+from presets.requests import LoraUse
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -90,6 +91,15 @@ class Catalog:
         return tuple(
             sorted({found.name for found in self._walk_roots("loras") if not found.reason and not found.path.is_dir()})
         )
+
+    def check_loras(self, loras: Sequence[LoraUse]) -> None:
+        """Raises `LoraNotFound` for the first that is not listed, and `UserError` for the others."""
+        names = self.lora_names() if loras else ()
+        for lora in loras:
+            if lora.name not in names:
+                raise LoraNotFound(lora.name, near_names(lora.name, names))
+        if loras:
+            raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
 
     def _not_listed(self, name: str, names: Sequence[str]) -> Model:
         if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:

@@ -1,7 +1,7 @@
 """What a runner is given beside its request."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -22,7 +22,7 @@ class Context:
     """The models, the way to report and the way to save, for one job.
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
-    remembers them from job to job, `warnings` were given when the request was accepted.
+    remembers them from job to job. `warnings` are the sentences told so far; each saved picture carries them.
     """
 
     models: "PipelineManager"
@@ -31,7 +31,7 @@ class Context:
     gallery: Gallery
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -44,7 +44,9 @@ class Context:
             raise Cancelled
 
     def warn(self, message: str) -> None:
+        """Tell whoever watches, and the metadata of the pictures saved from now on."""
         self.report(Warned(message=message))
+        self.warnings.append(message)
 
     def save(
         self,
@@ -53,14 +55,13 @@ class Context:
         request: AnyRequest,
         timings: Mapping[str, float],
         about: Mapping[str, Any],
-        warnings: tuple[str, ...] = (),
     ) -> Saved:
         """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
 
         `about` is what else stands in the picture's metadata (model hash, device, precision, versions); timings in
         seconds. The picture is kept even if the job is cancelled at this moment.
         """
-        warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+        warnings = tuple(self.warnings)
         record = {"timings": dict(timings), "warnings": list(warnings), **about}
         path = self.gallery.add(image, request, record)
         saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)

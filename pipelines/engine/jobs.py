@@ -129,6 +129,11 @@ class Job:
         """The pictures that exist so far."""
         return [event for event in self._events if isinstance(event, Saved)]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What was warned of so far."""
+        return [event.message for event in self._events if isinstance(event, Warned)]
+
     def cancel(self) -> None:
         """Ask the job to stop; it does within one step. Nothing happens if it has ended."""
         if not self.done:

@@ -38,6 +38,9 @@ _log = logging.getLogger("easel.engine")
 KEPT_JOBS = 200
 """Ended jobs that can still be asked for by id."""
 
+CLOSE_SECONDS = 5
+"""A worker that has not left by then is killed."""
+
 START_ATTEMPTS = 3
 """Times in a row that a worker may die before it was ready, until the engine gives up."""
 
@@ -137,6 +140,7 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        self._catalog.check_loras(resolved.all_loras)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(
@@ -284,10 +288,11 @@ class LocalEngine:
         job.put(Failed(code=error.code, message=error.message, field=error.field))
 
     def _shut_down(self) -> None:
-        was_ready = self._state == "ready"
         self._send({"do": "close"})
+        patience = CLOSE_SECONDS if self._state == "ready" else 0  # one that still imports hears nothing
         self._give_up(Busy("The program is being closed; the job did not run to its end."))
         if self._process is not None:
-            self._process.join(timeout=5 if was_ready else 0)
+            self._process.join(timeout=patience)
             if self._process.is_alive():
                 self._process.kill()
+                self._process.join()

@@ -10,15 +10,13 @@ from typing import Any
 import diffusers
 import torch
 
-from pipelines.engine.catalog import Catalog, near_names
-from pipelines.engine.errors import LoraNotFound
+from pipelines.engine.catalog import Catalog
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event
 from pipelines.engine.loading import Components, Report, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
-from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
 
@@ -86,7 +84,7 @@ class PipelineManager:
         Raises `ModelNotFound`, `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, `LoraNotFound`, and what `report`
         raises; whatever was loaded before then still is.
         """
-        self._refuse_loras(loras)
+        self._catalog.check_loras(loras)
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
@@ -148,15 +146,6 @@ class PipelineManager:
         del self._entries[key]
         if self._policy.device == "cuda":
             torch.cuda.empty_cache()
-
-    def _refuse_loras(self, loras: Sequence[LoraUse]) -> None:
-        if not loras:
-            return
-        names = self._catalog.lora_names()
-        for lora in loras:
-            if lora.name not in names:
-                raise LoraNotFound(lora.name, near_names(lora.name, names))
-        raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
 
 
 def bytes_of(component: Any) -> int:

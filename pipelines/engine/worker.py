@@ -165,7 +165,7 @@ class Worker:
 
         started = time.perf_counter()
         parts = (self._models, self._policy, self._conditioner, self._gallery)
-        context = Context(*parts, send, is_cancelled, tuple(warnings))
+        context = Context(*parts, send, is_cancelled, list(warnings))
         try:
             request = _REQUEST.validate_python(values)
             context.report(Loading(what=f"Preparing {request.checkpoint}"))

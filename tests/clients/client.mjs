@@ -28,12 +28,13 @@ async function cancelled() {
 }
 
 const info = await app.view_api();
-const made = await app.predict(endpoint, { prompt: "a boat", steps: 2, seed: 7, count: 2 });
+const wanted = { prompt: "a boat", steps: 2, seed: 7, count: 2, sampler: "Euler a", schedule: "karras" };
+const made = await app.predict(endpoint, wanted);
 const [files, record] = made.data;
 const picture = await fetch(files[0].url);
 const report = {
   endpoints: Object.keys(info.named_endpoints),
-  seeds: record.pictures.map((each) => each.request.seed),
+  pictures: record.pictures,
   state: record.state,
   type: picture.headers.get("content-type"),
   bytes: (await picture.arrayBuffer()).byteLength,

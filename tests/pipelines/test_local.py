@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.engine.errors import ModelNotFound
-from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped
+from pipelines.engine.errors import LoraNotFound, ModelNotFound
+from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped, Warned
 from pipelines.engine.local import LocalEngine
 from presets.errors import InvalidField, UserError
 from presets.metadata import read_request
-from presets.requests import TextToImage
+from presets.requests import LoraUse, TextToImage
 from presets.settings import Settings
+from tests.safetensors_files import write_safetensors
 
 HOUSE = TextToImage(prompt="a red house by the sea at sunset", seed=7, steps=3)
 LONG = HOUSE.model_copy(update={"steps": 150})
@@ -120,6 +121,30 @@ def test_an_unknown_checkpoint_is_refused_before_the_queue_and_the_nearest_is_na
     with pytest.raises(ModelNotFound, match="storybook") as caught:
         real_engine.submit(HOUSE.model_copy(update={"checkpoint": "storybok"}))
     assert caught.value.code == "E-MODEL-MISSING"
+
+
+def test_an_unknown_lora_is_refused_before_the_queue(real_engine):
+    with pytest.raises(LoraNotFound, match="passwd") as caught:
+        real_engine.submit(HOUSE.model_copy(update={"prompt": "a house <lora:../../etc/passwd:1>"}))
+    assert caught.value.code == "E-LORA-UNKNOWN"
+
+
+def test_a_lora_that_cannot_be_applied_yet_is_refused_before_the_queue(real_engine, settings):
+    path = settings.model_roots[0] / "loras" / "ink.safetensors"
+    write_safetensors(path, {})
+    with pytest.raises(UserError, match="not applied") as caught:
+        real_engine.submit(HOUSE.model_copy(update={"loras": (LoraUse(name="ink"),)}))
+    path.unlink()
+    assert caught.value.code == "E-LORA"
+
+
+def test_what_was_warned_of_at_submit_is_told_after_the_place_and_saved_with_the_picture(real_engine):
+    job = real_engine.submit(HOUSE.model_copy(update={"prompt": "a\x00 house", "steps": 1}))
+    events = list(job.events())
+    assert [type(event) for event in events[:2]] == [Queued, Warned]
+    (saved,) = job.saved
+    assert list(saved.warnings) == job.warnings == read_request(saved.path).record["warnings"]
+    assert "Control characters" in saved.warnings[0]
 
 
 def test_a_picture_over_the_limit_of_the_machine_is_refused(tmp_path):

@@ -5,12 +5,14 @@ import pytest
 from gradio_client import Client
 
 from tests.fake_engine import FakeEngine
-from tests.served import served
+from tests.served import connected, served
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> FakeEngine:
-    return FakeEngine(tmp_path_factory.mktemp("pictures"), step_seconds=0.01)
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeEngine]:
+    engine = FakeEngine(tmp_path_factory.mktemp("pictures"), step_seconds=0.01)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +23,7 @@ def address(engine: FakeEngine) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    return Client(
-        address,
-        verbose=False,
-        ssl_verify=False,
-        analytics_enabled=False,
-        download_files=tmp_path_factory.mktemp("downloads"),
-    )
+    return connected(address, tmp_path_factory.mktemp("downloads"))
 
 
 @pytest.fixture

@@ -249,8 +249,8 @@ def test_elsewhere_than_on_a_terminal_progress_is_a_few_plain_lines(engine, caps
     run(engine, "--steps", "50", "--prompt", "a house\x00")
     assert capsys.readouterr().err.splitlines() == [
         "waiting, place 1",
-        "loading Storybook",
         "warning: Control characters were removed from the prompt.",
+        "loading Storybook",
         "picture 1 of 1, 50 steps",
     ]
 
