@@ -1,4 +1,4 @@
-"""The start-up check: is what is installed as new as what pyproject.toml asks for?"""
+"""The start-up check: is what is installed as new as what the project asks for?"""
 
 import sys
 from importlib import metadata
@@ -15,11 +15,16 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def requirements(pyproject: Path = PYPROJECT) -> list[Requirement]:
-    """What the program depends on, on this platform."""
-    with pyproject.open("rb") as file:
-        lines = tomllib.load(file)["project"]["dependencies"]
+    """What the program depends on, on this platform: by pyproject.toml, or where it was installed without, by the
+    installed package's own data."""
+    if pyproject.is_file():
+        with pyproject.open("rb") as file:
+            lines = tomllib.load(file)["project"]["dependencies"]
+    else:
+        lines = metadata.requires("easel") or []
     wanted = [Requirement(line) for line in lines]
-    return [requirement for requirement in wanted if not requirement.marker or requirement.marker.evaluate()]
+    here = {"extra": ""}
+    return [requirement for requirement in wanted if not requirement.marker or requirement.marker.evaluate(here)]
 
 
 def problems(wanted: list[Requirement]) -> list[str]:

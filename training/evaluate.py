@@ -15,8 +15,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image, ImageDraw, ImageFont
 
+from pipelines.engine import samplers
+from pipelines.engine.catalog import STARTER
 from training.judge import FILE, Verdict, accuracy, load_judge
-from training.make_starter import STARTER
 from training.words import Scene, Thing, describe, held_out, pairs_for_training, random_scene
 
 SEEN, UNSEEN = 200, 100
@@ -53,6 +54,14 @@ def _prompt(random: Random, scene: Scene) -> str:
     while not {scene.sky, scene.ground} <= (sample := describe(random, scene)).named:
         pass
     return sample.caption
+
+
+def open_model(folder: Path) -> StableDiffusionPipeline:
+    """The model of `folder` with Easel's usual sampler, so that what is measured is what people see."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
+    pipeline.scheduler = samplers.build("DPM++ 2M", "automatic", pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def draw(pipeline: StableDiffusionPipeline, prompts: Sequence[str]) -> Iterator[Image.Image]:
@@ -113,12 +122,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    pipeline = StableDiffusionPipeline.from_pretrained(options.model, safety_checker=None, feature_extractor=None)
-    pipeline.set_progress_bar_config(disable=True)
-    unseen = options.prompts // 3
-    asked = questions(options.prompts - unseen, unseen)
+    report, drawn = evaluate(options.model, options.judge, options.prompts)
+    print(json.dumps(report, indent=2))
+    drawn.save(options.sheet)
+
+
+def evaluate(model: Path, judge_file: Path, prompts: int) -> tuple[dict[str, dict[str, float]], Image.Image]:
+    """Shares of right answers by kind of prompt (a third of them unseen combinations), and a sheet of pictures."""
+    pipeline = open_model(model)
+    asked = questions(prompts - prompts // 3, prompts // 3)
     pictures = list(draw(pipeline, [question.prompt for question in asked]))
-    judge = load_judge(options.judge)
+    judge = load_judge(judge_file)
     verdicts = judge.look(pictures)
     report = {"judge on painted pictures": accuracy(judge, pipeline.unet.config.sample_size * 8)}
     for name, kind in (("seen combinations", False), ("unseen combinations", True)):
@@ -127,10 +141,8 @@ def main() -> None:
         ]
         report[name] = score([question for question, _ in some], [verdict for _, verdict in some])
     report["all"] = score(asked, verdicts)
-    print(json.dumps(report, indent=2))
-    shown = range(0, len(asked), max(1, len(asked) // 48))
-    chosen = list(shown)[:48]
-    sheet([pictures[at] for at in chosen], [asked[at].prompt for at in chosen]).save(options.sheet)
+    chosen = list(range(0, len(asked), max(1, len(asked) // 48)))[:48]
+    return report, sheet([pictures[at] for at in chosen], [asked[at].prompt for at in chosen])
 
 
 if __name__ == "__main__":

@@ -1,32 +1,35 @@
 """Make a starter model from nothing: `python -m training.make_starter [--smallest] [--run DIR] [--output DIR]`.
 
-Stages: tokenizer, autoencoder, latents, diffusion, decoder, judge, export. Each leaves its result in the run's
-folder; a stopped run goes on where it was. Everything is seeded.
+Stages: tokenizer, autoencoder, latents, diffusion, decoder, judge, export, evaluation. Each leaves its result in the
+run's folder; a stopped run goes on where it was. Everything is seeded. `--continue-from DIR` trains the text encoder
+and UNet of an exported model further instead of starting with untrained ones.
 """
 
 import argparse
 import dataclasses
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import torch
-from diffusers import AutoencoderKL
-from transformers import CLIPTokenizer
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.autoencoder import reconstruction, scale_of, train_autoencoder, train_decoder
 from training.diffusion import Batches, Learner, train_diffusion
+from training.evaluate import STARTER, evaluate
 from training.export import assemble, export
-from training.judge import accuracy, load_judge, save_judge, train_judge
+from training.judge import FILE, accuracy, load_judge, save_judge, train_judge
 from training.latents import caption_of, encode_scenes, load_latents, scene_of
 from training.recipe import SMALLEST, STORYBOOK, Recipe
 from training.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parent.parent
-STARTER = ROOT / "pipelines" / "engine" / "starter"
-STAGES = ("tokenizer", "autoencoder", "latents", "diffusion", "decoder", "judge", "export")
+RUNS = ROOT / "training" / "runs"
+STAGES = ("tokenizer", "autoencoder", "latents", "diffusion", "decoder", "judge", "export", "evaluation")
 CORPUS = 20_000
 
 
@@ -38,6 +41,22 @@ class Run:
     folder: Path
     output: Path
     compiled: bool = True
+
+    def continue_from(self, folder: Path) -> None:
+        """Begin with the tokenizer, autoencoder, text encoder and UNet of the model in `folder`."""
+        if (self.folder / "diffusion.pt").exists():
+            return
+        shutil.copytree(folder / "tokenizer", self.folder / "tokenizer", dirs_exist_ok=True)
+        autoencoder = AutoencoderKL.from_pretrained(folder / "vae")
+        autoencoder.save_pretrained(self.folder / "vae")
+        (self.folder / "scale.json").write_text(json.dumps(autoencoder.config.scaling_factor))
+        learner = Learner(self.recipe, self.tokenizer())
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+        for models in (learner.models, learner.averaged):
+            models["text_encoder"].load_state_dict(text_encoder.state_dict())
+            models["unet"].load_state_dict(unet.state_dict())
+        learner.save(self.folder / "diffusion.pt")
 
     def tell(self, message: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
@@ -102,14 +121,24 @@ class Run:
         autoencoder.register_to_config(scaling_factor=self.scale())
         pipeline = assemble(autoencoder, text_encoder.eval(), unet.eval(), learner.tokenizer)
         export(pipeline, load_latents(self.folder / "latents"), self.output)
+        if self.output == STARTER:
+            shutil.copyfile(self.folder / "judge.safetensors", FILE)
         self.tell(f"exported step {learner.step} to {self.output}")
+
+    def evaluation(self) -> None:
+        """Measure the exported model, and write a contact sheet beside the run's other results."""
+        report, drawn = evaluate(self.output, self.folder / "judge.safetensors", self.recipe.questions)
+        drawn.save(self.folder / "sheet.png")
+        (self.folder / "evaluation.json").write_text(json.dumps(report, indent=2))
+        self.tell(f"evaluation: {json.dumps(report)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smallest", action="store_true", help="every stage for a few steps, as the tests do")
-    parser.add_argument("--run", type=Path, default=ROOT / "training" / "runs" / "storybook", metavar="DIR")
-    parser.add_argument("--output", type=Path, default=STARTER, metavar="DIR")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of intermediate results")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where the model goes; the program's own by default")
+    parser.add_argument("--continue-from", type=Path, metavar="DIR", help="an exported model to train further")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, help="diffusion steps, instead of the recipe's")
@@ -119,8 +148,12 @@ def main() -> None:
     recipe = SMALLEST if options.smallest else STORYBOOK
     if options.steps:
         recipe = dataclasses.replace(recipe, unet_steps=options.steps)
-    run = Run(recipe, options.run, options.output, compiled=not (options.smallest or options.no_compile))
+    folder = options.run or RUNS / ("smallest" if options.smallest else "storybook")
+    output = options.output or (folder / "starter" if options.smallest else STARTER)
+    run = Run(recipe, folder, output, compiled=not (options.smallest or options.no_compile))
     run.folder.mkdir(parents=True, exist_ok=True)
+    if options.continue_from:
+        run.continue_from(options.continue_from)
     for stage in options.stages:
         run.tell(f"stage {stage}")
         getattr(run, stage)()

@@ -12,7 +12,7 @@ class Recipe:
 
     size: int = 128
     autoencoder_channels: tuple[int, ...] = (16, 32, 64, 128)
-    autoencoder_steps: int = 3000
+    autoencoder_steps: int = 6000
     autoencoder_batch: int = 16
     decoder_steps: int = 4000
     crop: int = 64
@@ -21,11 +21,12 @@ class Recipe:
     text_layers: int = 2
     unet_channels: tuple[int, ...] = (64, 128, 192)
     unet_layers: int = 1
-    unet_steps: int = 9_000
+    unet_steps: int = 20_000
     unet_batch: int = 32
     learning_rate: float = 8e-4
     caption_dropout: float = 0.1
     judge_steps: int = 1500
+    questions: int = 300
     seed: int = 20_261_122
 
 
@@ -44,5 +45,6 @@ SMALLEST = Recipe(
     unet_steps=3,
     unet_batch=4,
     judge_steps=3,
+    questions=6,
 )
 """Every stage for a few steps, so that a test can run the whole recipe."""

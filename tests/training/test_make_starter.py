@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from training.diffusion import Batches, Learner
 from training.make_starter import STAGES, Run
 from training.recipe import SMALLEST
 
@@ -38,9 +39,18 @@ def test_training_moves_the_weights_and_the_average_follows(smallest):
     assert (trained - averaged).abs().max() < 0.1
 
 
-def test_the_same_step_gives_the_same_batch(smallest):
-    from training.diffusion import Batches
+def test_an_exported_model_can_be_trained_further(smallest, tmp_path):
+    further = Run(SMALLEST, tmp_path, tmp_path / "starter", compiled=False)
+    further.continue_from(smallest.output)
+    before, after = Learner(SMALLEST, further.tokenizer()), Learner(SMALLEST, further.tokenizer())
+    before.load(smallest.folder / "diffusion.pt")
+    after.load(tmp_path / "diffusion.pt")
+    assert after.step == 0
+    assert torch.allclose(after.unet.conv_in.weight, before.averaged["unet"].conv_in.weight, atol=1e-3)
+    assert further.scale() == smallest.scale()
 
+
+def test_the_same_step_gives_the_same_batch(smallest):
     batches = Batches(SMALLEST, smallest.tokenizer(), smallest.folder / "latents", smallest.scale())
     first, again, other = batches.at(5), batches.at(5), batches.at(6)
     assert all(torch.equal(first[name], again[name]) for name in first)

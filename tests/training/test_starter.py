@@ -2,20 +2,16 @@
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from training.evaluate import draw, questions, score
+from training.evaluate import STARTER, draw, open_model, questions, score
 from training.judge import accuracy, load_judge
-from training.make_starter import STARTER
 
 
 @pytest.fixture(scope="module")
 def pipeline():
-    pipeline = StableDiffusionPipeline.from_pretrained(STARTER, safety_checker=None, feature_extractor=None)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return open_model(STARTER)
 
 
 def test_the_folder_is_small_and_all_its_weights_are_finite_float16_numbers():
