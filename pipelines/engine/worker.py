@@ -12,6 +12,7 @@ The same `serve` is the body of a worker process and of the in-process thread; o
 
 import json
 import logging
+import multiprocessing.util
 import os
 import queue
 import signal
@@ -50,6 +51,10 @@ def process_main(connection: Connection, settings: Settings, runners: str) -> No
     if settings.threads:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     serve(connection, settings, runners)
+    # What any process does at its end, but without taking PyTorch apart: that lasts seconds and saves nothing.
+    multiprocessing.util._exit_function()  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def thread_main(connection: Connection, settings: Settings, runners: str) -> None:

@@ -151,10 +151,10 @@ def test_a_seed_may_come_as_digits(client: Client, seed):
 
 @pytest.mark.parametrize("trouble", ["refusal", "failure"])
 def test_a_failed_job_raises_its_sentence(client: Client, engine: FakeEngine, trouble: str):
-    setattr(engine, trouble, UserError("A weight of 1e9 is not allowed.", code="E-WEIGHT"))
+    setattr(engine, trouble, UserError("No checkpoint is called 'x'.", code="E-MODEL-MISSING"))
     try:
-        with pytest.raises(AppError, match=r"1e9 is not allowed\. \[E-WEIGHT\]"):
-            client.predict(prompt="(a:1e9)", api_name=ENDPOINT)
+        with pytest.raises(AppError, match=r"is called 'x'\. \[E-MODEL-MISSING\]"):
+            client.predict(prompt="a boat", checkpoint="x", api_name=ENDPOINT)
     finally:
         setattr(engine, trouble, None)
 
