@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -88,7 +89,9 @@ class Catalog:
     def lora_names(self) -> tuple[str, ...]:
         """Names of the files in `loras/` under the roots."""
         return tuple(
-            sorted({found.name for found in self._walk_roots("loras") if not found.reason and not found.path.is_dir()})
+            sorted(
+                {found.name for found in self._walk_roots("loras") if not found.reason and _is_candidate(found.path)}
+            )
         )
 
     def _not_listed(self, name: str, names: Sequence[str]) -> Model:
@@ -114,20 +117,17 @@ class Catalog:
     def _inspect(self, found: _Found) -> Model | UserError:
         if found.reason:
             return ModelPath(found.name, found.reason)
-        if found.path.suffix.lower() in _PICKLED and not found.path.is_dir():
-            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
         try:
-            is_folder = found.path.is_dir()
-            identity = f"{found.name}|" + identity_of(files_of(found.path) if is_folder else iter((found.path,)))
+            identity = _identity(found.path, found.name)
+            known = self._known.get(found.path)
+            if known and known[0] == identity:
+                return known[1]
+            result = _inspected(found)
+            if isinstance(result, Model) or not _is_fresh(found.path):
+                self._known[found.path] = (identity, result)
+            return result
         except OSError as problem:
             return ModelCorrupt(found.name, f"it cannot be read ({problem.strerror})")
-        known = self._known.get(found.path)
-        if known and known[0] == identity:
-            return known[1]
-        result = _inspected(found, is_folder)
-        if isinstance(result, Model) or not _is_fresh(found.path):
-            self._known[found.path] = (identity, result)
-        return result
 
     def _walk_roots(self, kind: str) -> Iterator[_Found]:
         allowed = [_resolved(root) for root in self._roots]
@@ -152,19 +152,26 @@ def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[P
     except OSError:
         return
     for entry in entries:
-        path = Path(entry.path)
-        if entry.name.startswith(".") or not _is_text(entry.name):
-            continue
-        is_folder = path.is_dir()
-        if entry.is_symlink() and not _is_inside(_resolved(path), allowed):
-            if is_folder or _is_candidate(path):
-                yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
-        elif is_folder and (path / "model_index.json").exists():
-            yield _Found(path, prefix + entry.name, _link_out_of(path, allowed))
-        elif is_folder:
-            yield from _walk(path, f"{prefix}{entry.name}/", allowed, above | {resolved})
-        elif _is_candidate(path):
-            yield _Found(path, prefix + path.stem, "" if path.is_file() else "it is no regular file")
+        if not entry.name.startswith(".") and _is_text(entry.name):
+            with suppress(OSError):  # it vanished, or nobody may look into it
+                yield from _candidates(entry, prefix, allowed, above | {resolved})
+
+
+def _candidates(
+    entry: os.DirEntry[str], prefix: str, allowed: Sequence[Path], above: frozenset[Path]
+) -> Iterator[_Found]:
+    """What the file or folder `entry` holds. Raises `OSError` where it cannot be looked at."""
+    path = Path(entry.path)
+    is_folder = path.is_dir()
+    if entry.is_symlink() and not _is_inside(_resolved(path), allowed):
+        if is_folder or _is_candidate(path):
+            yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
+    elif is_folder and (path / "model_index.json").exists():
+        yield _Found(path, prefix + entry.name, _link_out_of(path, allowed))
+    elif is_folder:
+        yield from _walk(path, f"{prefix}{entry.name}/", allowed, above)
+    elif _is_candidate(path):
+        yield _Found(path, prefix + path.stem, "" if path.is_file() else "it is no regular file")
 
 
 def _link_out_of(folder: Path, allowed: Sequence[Path]) -> str:
@@ -182,9 +189,19 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _inspected(found: _Found, is_folder: bool) -> Model | UserError:
+def _identity(path: Path, name: str) -> str:
+    """Changes when the checkpoint's files or its name do. Raises `OSError` for what is not there."""
+    return f"{name}|" + identity_of(files_of(path) if path.is_dir() else iter((path,)))
+
+
+def _inspected(found: _Found) -> Model | UserError:
+    """The model or why it is none. Raises `OSError` for what vanished."""
     try:
-        return inspect_folder(found.path, found.name) if is_folder else inspect_file(found.path, found.name)
+        if found.path.is_dir():
+            return inspect_folder(found.path, found.name)
+        if found.path.suffix.lower() in _PICKLED:
+            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
+        return inspect_file(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
 
