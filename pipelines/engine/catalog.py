@@ -4,10 +4,12 @@ Checkpoints are the starter, then what lies in `checkpoints/` under each root: s
 folders, nested as the person likes. A name from outside is only ever looked up in that list, never joined to a path.
 """
 
+import math
 import os
 import re
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -22,6 +24,8 @@ STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
 DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
+KEPT_SECONDS = 1.0
+"""How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _PICKLED = (".ckpt", ".pt", ".pth", ".bin")
@@ -53,6 +57,10 @@ class _Found:
     reason: str = ""
 
 
+_Entries = dict[str, tuple[Path, Model | UserError]]
+"""Name -> path and model or error. The starter is first."""
+
+
 class Catalog:
     """The checkpoints there are now. Any thread may call it, and often: what has not changed is not read again."""
 
@@ -60,6 +68,9 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
+        self._entries: _Entries = {}
+        self._scanned = -math.inf
+        self._lock = threading.Lock()
 
     def list(self) -> tuple[Model, ...]:
         """Usable checkpoints, the default first, then by name."""
@@ -77,14 +88,12 @@ class Catalog:
         "owner/name" that is not listed is a model of the Hugging Face Hub. Raises `ModelNotFound`, or the error of
         a file that cannot be used.
         """
-        entries = {entry: found for entry, (_, found) in self._scan().items()}
-        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
-        if match is None:
-            return self._not_listed(name, tuple(entries))
-        found = entries[match]
-        if isinstance(found, UserError):
-            raise found.with_traceback(None)
-        return found
+        if time.monotonic() - self._scanned < KEPT_SECONDS:
+            with suppress(UserError):
+                model = self._looked_up(name, self._entries)
+                if _is_unchanged(model):
+                    return model
+        return self._looked_up(name, self._scan())
 
     def lora_names(self) -> tuple[str, ...]:
         """Names of the files in `loras/` under the roots."""
@@ -94,6 +103,15 @@ class Catalog:
             )
         )
 
+    def _looked_up(self, name: str, entries: _Entries) -> Model:
+        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
+        if match is None:
+            return self._not_listed(name, tuple(entries))
+        _, found = entries[match]
+        if isinstance(found, UserError):
+            raise found.with_traceback(None)
+        return found
+
     def _not_listed(self, name: str, names: Sequence[str]) -> Model:
         if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
             raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
@@ -102,23 +120,28 @@ class Catalog:
             return _hub_model(name)
         raise ModelNotFound(name, near_names(name, names))
 
-    def _scan(self) -> dict[str, tuple[Path, Model | UserError]]:
-        """Name -> path and model or error. The starter is first."""
-        entries: dict[str, tuple[Path, Model | UserError]] = {
-            STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))
-        }
+    def _scan(self) -> _Entries:
+        with self._lock:
+            self._entries = self._walked()
+            self._scanned = time.monotonic()
+            return self._entries
+
+    def _walked(self) -> _Entries:
+        entries: _Entries = {STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))}
+        taken = {STARTER_NAME}
         for found in sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path))):
-            name = _unique(found.name, entries)
+            name = _unique(found.name, taken)
+            taken.add(name.lower())
             entries[name] = (found.path, self._inspect(replace(found, name=name)))
         paths = {path for path, _ in entries.values()}
-        self._known = {path: known for path, known in self._known.copy().items() if path in paths}
+        self._known = {path: known for path, known in self._known.items() if path in paths}
         return entries
 
     def _inspect(self, found: _Found) -> Model | UserError:
         if found.reason:
             return ModelPath(found.name, found.reason)
         try:
-            identity = _identity(found.path, found.name)
+            identity = f"{found.name}|{_identity(found.path)}"
             known = self._known.get(found.path)
             if known and known[0] == identity:
                 return known[1]
@@ -189,9 +212,17 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _identity(path: Path, name: str) -> str:
-    """Changes when the checkpoint's files or its name do. Raises `OSError` for what is not there."""
-    return f"{name}|" + identity_of(files_of(path) if path.is_dir() else iter((path,)))
+def _identity(path: Path) -> str:
+    """Changes when the checkpoint's files do. Raises `OSError` for what is not there."""
+    return identity_of(files_of(path) if path.is_dir() else iter((path,)))
+
+
+def _is_unchanged(model: Model) -> bool:
+    """Whether the files of `model` are still those that it was read from."""
+    try:
+        return model.path is None or _identity(model.path) == model.identity
+    except OSError:
+        return False
 
 
 def _inspected(found: _Found) -> Model | UserError:
@@ -227,11 +258,10 @@ def _name(path: Path, is_folder: bool) -> str:
     return path.name if is_folder else path.stem
 
 
-def _unique(name: str, taken: dict[str, tuple[Path, Model | UserError]]) -> str:
-    """`name`, or "name (2)" ... where another file has it (names that differ in case only count as one)."""
-    lower = {entry.lower() for entry in taken}
+def _unique(name: str, taken: Set[str]) -> str:
+    """`name`, or "name (2)" ... where another file has it; `taken` is in lower case, as case alone tells none apart."""
     number, result = 2, name
-    while result.lower() in lower:
+    while result.lower() in taken:
         result, number = f"{name} ({number})", number + 1
     return result
 

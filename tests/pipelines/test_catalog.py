@@ -3,6 +3,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -351,6 +352,41 @@ def test_thousand_files_are_listed_quickly(catalog, checkpoints):
     started = time.perf_counter()
     catalog.list()
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_name_that_was_just_looked_up_costs_no_walk(catalog, checkpoints):
+    for number in range(1000):
+        write_safetensors(checkpoints / f"{number % 10}/{number}.safetensors", SD1)
+    whole = least_seconds(lambda: catalog.list())
+    assert least_seconds(lambda: catalog.find("777")) < whole / 5
+
+
+def least_seconds(work):
+    def seconds():
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    return min(seconds() for _ in range(3))
+
+
+def test_what_was_just_found_is_found_as_it_is_now(catalog, checkpoints):
+    path = write_safetensors(checkpoints / "photo.safetensors", SD1)
+    assert catalog.find("photo").family == "sd1"
+    write_safetensors(path, SDXL)
+    assert catalog.find("photo").family == "sdxl"
+    path.rename(checkpoints / "picture.safetensors")
+    assert catalog.find("picture").family == "sdxl"
+    with pytest.raises(ModelNotFound):
+        catalog.find("photo")
+
+
+def test_many_threads_may_ask_at_once(catalog, checkpoints):
+    for number in range(20):
+        write_safetensors(checkpoints / f"{number}.safetensors", SD1)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda number: (catalog.find(str(number % 20)).name, len(catalog.list())), range(80)))
+    assert found == [(str(number % 20), 21) for number in range(80)]
 
 
 def test_loras_are_named_without_being_opened(catalog, checkpoints):
