@@ -19,6 +19,7 @@ from pipelines.engine.families import CONFIGS, FAMILIES
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import Model, weights_of
 from pipelines.engine.policy import Policy
+from pipelines.engine.tokens import read_tokenizer
 
 Components = dict[str, Any]
 """By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
@@ -85,6 +86,7 @@ def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
     assert model.path is not None
     folder = model.path / part
     if part.startswith("tokenizer"):
+        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     if part == "scheduler":
         return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)

@@ -121,6 +121,7 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
     vae = _config(path / "vae" / "config.json", name)
     scheduler = _config(path / "scheduler" / "scheduler_config.json", name)
     _check_unet(unet, family, name)
+    _check_tokenizers(path, family, name)
     headers = {part: _part_headers(path / part, name) for part in WEIGHT_STEMS if part in family.components}
     return Model(
         name=name,
@@ -218,6 +219,13 @@ def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
         raise ModelFamily(name, other.what, other.advice) from None
     if family.name == "sd1" and unet.get("cross_attention_dim") == 1024:
         raise ModelFamily(name, "a Stable Diffusion 2.x checkpoint", ONLY_THESE)
+
+
+def _check_tokenizers(path: Path, family: Family, name: str) -> None:
+    for part in (part for part in family.components if part.startswith("tokenizer")):
+        there = [(path / part / file).is_file() for file in ("tokenizer.json", "vocab.json", "merges.txt")]
+        if not (there[0] or all(there[1:])):
+            raise ModelCorrupt(name, f"{part}/ holds neither tokenizer.json nor vocab.json with merges.txt")
 
 
 def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:

@@ -201,6 +201,15 @@ def test_folder_with_a_broken_part_is_corrupt(catalog, checkpoints):
         catalog.find("half")
 
 
+def test_folder_without_a_tokenizer_is_corrupt(catalog, checkpoints):
+    tokenizer = write_folder(checkpoints / "mute", class_name="StableDiffusionXLPipeline") / "tokenizer_2"
+    (tokenizer / "tokenizer.json").rename(tokenizer / "vocab.json")
+    with pytest.raises(ModelCorrupt, match="tokenizer_2/ holds neither"):
+        catalog.find("mute")
+    (tokenizer / "merges.txt").touch()
+    assert catalog.find("mute").family == "sdxl"
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
