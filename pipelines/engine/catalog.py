@@ -68,6 +68,7 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
+        self._from_hub: dict[str, Model] = {}
         self._entries: _Entries = {}
         self._scanned = -math.inf
         self._lock = threading.Lock()
@@ -85,8 +86,9 @@ class Catalog:
     def find(self, name: str) -> Model:
         """The checkpoint that `name` means: "" is the default; else a listed name, in any case, or its last part.
 
-        "owner/name" that is not listed is a model of the Hugging Face Hub. Raises `ModelNotFound`, or the error of
-        a file that cannot be used.
+        "owner/name" that is not listed is a model of the Hugging Face Hub, which is not asked: before its download
+        the name alone tells the family and with it the native size (SDXL if it has "xl" in it, else SD 1.x).
+        Raises `ModelNotFound`, or the error of a file that cannot be used.
         """
         if time.monotonic() - self._scanned < KEPT_SECONDS:
             with suppress(UserError):
@@ -117,8 +119,19 @@ class Catalog:
             raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
         folders = {entry.split("/")[0].lower() for entry in names if "/" in entry}
         if _HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
-            return _hub_model(name)
+            return self._of_hub(name)
         raise ModelNotFound(name, near_names(name, names))
+
+    def _of_hub(self, name: str) -> Model:
+        """As its files in the Hub's local cache say; guessed from its name where it is not downloaded yet."""
+        from pipelines.engine.hub import cached  # its library takes long to import
+
+        known = self._from_hub.get(name)
+        model = known if known and _is_unchanged(known) else cached(name)
+        if model is None:
+            return _guessed(name)
+        self._from_hub[name] = model
+        return model
 
     def _scan(self) -> _Entries:
         with self._lock:
@@ -286,7 +299,7 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(by_key[key] for key in keys))[:3]
 
 
-def _hub_model(name: str) -> Model:
-    """A model that may or may not exist on the Hub; its family is known once it is downloaded."""
+def _guessed(name: str) -> Model:
+    """A model that may or may not exist on the Hub."""
     family = FAMILIES["sdxl" if "xl" in name.lower() else "sd1"]
     return Model(name, family.name, None, "hub", family.native_size, 0, "epsilon", 0, f"hub:{name}")

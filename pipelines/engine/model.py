@@ -40,9 +40,9 @@ WEIGHT_STEMS = {
 class Model:
     """A checkpoint.
 
-    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path` (and the family is a
-    guess) before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts the UNet's
-    numbers. `identity` changes when any of the files does.
+    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path`, and family and
+    native size are guesses, before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts
+    the UNet's numbers. `identity` changes when any of the files does.
     """
 
     name: str
