@@ -82,8 +82,7 @@ class PipelineManager:
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
 
-        Raises `ModelNotFound`, `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, `LoraNotFound`, and what `report`
-        raises; whatever was loaded before then still is.
+        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before then still is.
         """
         self._refuse_loras(loras)
         started = time.perf_counter()
