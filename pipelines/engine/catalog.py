@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import ModelCorrupt, ModelNotFound, ModelUnsafe
+from pipelines.engine.errors import ModelCorrupt, ModelNotFound, ModelPath, ModelUnsafe
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
-from presets.errors import UserError, shortened
+from presets.errors import UserError
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -29,15 +29,6 @@ KEPT_SECONDS = 1.0
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _PICKLED = (".ckpt", ".pt", ".pth", ".bin")
-
-
-class ModelPath(UserError):
-    """A name or file that leads out of the model folders, or to something that is no regular file."""
-
-    code = "E-MODEL-PATH"
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,27 @@ class ModelFileGone(UserError):
         )
 
 
+class HubUnreachable(UserError):
+    """The Hub could not be asked."""
+
+    code = "E-MODEL-MISSING"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(
+            f"{shortened(name)} is not in the list, and as a model of the Hugging Face Hub it cannot be had: {reason}.",
+            field="checkpoint",
+        )
+
+
+class ModelPath(UserError):
+    """A name or file that leads out of the model folders, or to something that is no regular file."""
+
+    code = "E-MODEL-PATH"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
+
+
 class ModelCorrupt(UserError):
     code = "E-MODEL-CORRUPT"
 

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 from tqdm import tqdm
 
-from pipelines.engine.errors import ModelFamily, ModelNotFound
+from pipelines.engine.errors import HubUnreachable, ModelFamily, ModelNotFound
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, inspect_folder
 from presets.errors import UserError
@@ -24,18 +24,6 @@ from presets.errors import UserError
 _TEXTS = ["model_index.json", "*/config.json", "scheduler/*.json", "tokenizer*/*.json", "tokenizer*/*.txt"]
 _WEIGHTS = [f"{part}/{stem}{rest}" for part, stem in WEIGHT_STEMS.items() for rest in ("*.safetensors", "*.index.json")]
 _TIMEOUT = 5.0
-
-
-class HubUnreachable(UserError):
-    """The Hub could not be asked."""
-
-    code = "E-MODEL-MISSING"
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(
-            f"{name!r} is not in the list, and as a model of the Hugging Face Hub it cannot be had: {reason}.",
-            field="checkpoint",
-        )
 
 
 def download(name: str, *, offline: bool, half: bool, report: Callable[[Event], None]) -> Model:
