@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image
+from pydantic import ValidationError
 
 from presets.errors import UserError
 from presets.metadata import MetadataUnreadable, encode_png, read_picture
@@ -23,7 +24,10 @@ from presets.requests import KINDS, AnyRequest
 
 INDEX_FILE = "index.sqlite"
 INDEX_VERSION = 1
+STALE_FILE = "index.stale"
+"""Lies there while a picture was saved that could not be listed, so that every process lists it when it can."""
 LOCK_SECONDS = 30.0
+RETRY_SECONDS = 0.02
 SEARCH_WORDS = 100
 ABANDONED_SECONDS = 60.0
 """A file still being written after this time belongs to a process that died: writing one takes milliseconds."""
@@ -87,8 +91,8 @@ class Gallery:
         picture = Picture(_identifier(path), path, created, image.width, image.height, request)
         try:
             self._use_index(lambda index: _insert(index, picture))
-        except sqlite3.OperationalError:
-            self._matches_files = False  # the file is safe; the next use of the index finds it
+        except (sqlite3.Error, OSError):
+            self._mark_stale()  # the file is safe; the next use of the index, in whatever process, finds it
         return path
 
     def recent(self, limit: int = 50, offset: int = 0) -> list[Picture]:
@@ -128,11 +132,17 @@ class Gallery:
     def _listed(self, rest: str, *values: str | int) -> list[Picture]:
         query = f"SELECT path, created, kind, width, height, request FROM pictures {rest}"
         rows = self._use_index(lambda index: index.execute(query, values).fetchall())
-        return [self._picture(*row) for row in rows]
+        pictures = (self._picture(*row) for row in rows)
+        return [picture for picture in pictures if picture]
 
-    def _picture(self, name: str, created: float, kind: str, width: int, height: int, request: str) -> Picture:
+    def _picture(self, name: str, created: float, kind: str, width: int, height: int, request: str) -> Picture | None:
+        """A row of the index; None for one of a newer Easel."""
         path = self.root.absolute() / name
-        return Picture(_identifier(path), path, created, width, height, KINDS[kind].model_validate_json(request))
+        try:
+            known = KINDS[kind].model_validate_json(request)
+        except (KeyError, ValidationError):
+            return None
+        return Picture(_identifier(path), path, created, width, height, known)
 
     def _write(self, content: bytes, created: float, seed: int) -> Path:
         """Put `content` under a number of the day that no file has and no process is writing."""
@@ -143,7 +153,27 @@ class Gallery:
             number += 1
         return folder / _file_name(number, seed)
 
+    def _mark_stale(self) -> None:
+        self._matches_files = False
+        with suppress(OSError):
+            (self.root / STALE_FILE).touch()
+
     def _use_index(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """`work` done on the index, which may mean more than once.
+
+        SQLite gives up at once, and not after `LOCK_SECONDS`, where waiting could be a deadlock, as when two
+        processes meet at a new index.
+        """
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return self._use_whole_index(work)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(RETRY_SECONDS)
+
+    def _use_whole_index(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """`work` done on the index, once more on a new one if the file turns out to be corrupt."""
         try:
             return self._use_index_once(work)
@@ -160,13 +190,20 @@ class Gallery:
         with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as index:
             index.execute("PRAGMA synchronous = NORMAL")  # a lost row is found again
             if _version(index) != INDEX_VERSION:
-                with suppress(sqlite3.OperationalError):  # busy: another process is doing the same
-                    index.execute("PRAGMA journal_mode = WAL")
+                index.execute("PRAGMA journal_mode = WAL")
                 _in_transaction(index, self._fill_if_older)
-            elif not self._matches_files:
-                _in_transaction(index, self._match_files)
+            elif not self._matches_files or (self.root / STALE_FILE).exists():
+                self._match(index)
             self._matches_files = True
             return work(index)
+
+    def _match(self, index: sqlite3.Connection) -> None:
+        (self.root / STALE_FILE).unlink(missing_ok=True)  # before the files are looked at: one that comes after counts
+        try:
+            _in_transaction(index, self._match_files)
+        except sqlite3.Error:
+            self._mark_stale()
+            raise
 
     def _fill_if_older(self, index: sqlite3.Connection) -> None:
         if _version(index) != INDEX_VERSION:  # no other process was quicker

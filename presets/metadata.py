@@ -1,8 +1,9 @@
 """A request inside its picture: one lossless JSON chunk, and A1111's `parameters` text beside it for other programs.
 
 The chunk `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`. The request is the resolved one,
-the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970),
-`model_hash` (SHA-256 hex), `device`, `dtype`, `versions`. Only the chunk is read back; the text is for others.
+the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970), and
+what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only the chunk is read
+back; the text is for others. It names the checkpoint without a hash: reading gigabytes would delay the picture.
 """
 
 import functools
@@ -57,7 +58,7 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
     picture.
     """
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("parameters", parameters_text(request, record))
+    texts.add_text("parameters", parameters_text(request))
     texts.add_text(CHUNK, _chunk(request, record))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION)
@@ -84,16 +85,15 @@ def read_picture(path: Path) -> tuple[Recovered | None, tuple[int, int]]:
         raise MetadataUnreadable("the file is not a whole PNG picture") from None
 
 
-def parameters_text(request: AnyRequest, record: Mapping[str, Any]) -> str:
+def parameters_text(request: AnyRequest) -> str:
     """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order."""
     pairs = {
         "Steps": request.steps,
-        "Sampler": _SAMPLER_NAMES.get(request.sampler, request.sampler),
+        "Sampler": request.sampler,
         "Schedule type": _SCHEDULE_NAMES[request.schedule],
         "CFG scale": f"{request.guidance_scale:.15g}",
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}" if request.width and request.height else None,
-        "Model hash": str(record.get("model_hash") or "")[:10] or None,
         "Model": request.checkpoint or None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Version": f"Easel {software_version()}".strip(),
@@ -112,9 +112,6 @@ def software_version() -> str:
     except importlib.metadata.PackageNotFoundError:
         return ""
 
-
-_SAMPLER_NAMES = {"PNDM": "PLMS"}
-"""Samplers that A1111 calls otherwise."""
 
 _SCHEDULE_NAMES = {
     "automatic": "Automatic",

@@ -46,7 +46,7 @@ def write_json(path: Path, value: object) -> Path:
 
 
 def write_folder(path: Path, *, class_name: str = "StableDiffusionPipeline", unet: Mapping[str, object] = {}) -> Path:  # noqa: B006
-    """A diffusers folder of configs and empty weights, native 128x128."""
+    """A diffusers folder of configs, empty weights and an empty tokenizer, native 128x128."""
     write_json(path / "model_index.json", {"_class_name": class_name})
     write_json(path / "unet/config.json", {"sample_size": 16, "in_channels": 4, **unet})
     write_json(path / "vae/config.json", {"block_out_channels": [16, 32, 64, 64]})
@@ -54,6 +54,8 @@ def write_folder(path: Path, *, class_name: str = "StableDiffusionPipeline", une
     write_safetensors(path / "unet/diffusion_pytorch_model.safetensors", {"conv_in.weight": (16, 4, 3, 3)})
     write_safetensors(path / "vae/diffusion_pytorch_model.safetensors", {"decoder.conv_in.weight": (16, 4, 3, 3)})
     write_safetensors(path / "text_encoder/model.safetensors", {"embeddings.token_embedding.weight": (9, 4)})
+    write_json(path / "tokenizer/tokenizer.json", {})
     if "XL" in class_name:
+        write_json(path / "tokenizer_2/tokenizer.json", {})
         write_safetensors(path / "text_encoder_2/model.safetensors", {"text_projection.weight": (4, 4)})
     return path

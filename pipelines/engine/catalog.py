@@ -4,36 +4,32 @@ Checkpoints are the starter, then what lies in `checkpoints/` under each root: s
 folders, nested as the person likes. A name from outside is only ever looked up in that list, never joined to a path.
 """
 
+import math
 import os
 import re
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelUnsafe
+from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelPath, ModelUnsafe
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
-from presets.errors import UserError, shortened
+from presets.errors import UserError
 from presets.requests import LoraUse
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
 DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
+KEPT_SECONDS = 1.0
+"""How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _PICKLED = (".ckpt", ".pt", ".pth", ".bin")
-
-
-class ModelPath(UserError):
-    """A name or file that leads out of the model folders, or to something that is no regular file."""
-
-    code = "E-MODEL-PATH"
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +49,10 @@ class _Found:
     reason: str = ""
 
 
+_Entries = dict[str, tuple[Path, Model | UserError]]
+"""Name -> path and model or error. The starter is first."""
+
+
 class Catalog:
     """The checkpoints there are now. Any thread may call it, and often: what has not changed is not read again."""
 
@@ -60,6 +60,10 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
+        self._from_hub: dict[str, Model] = {}
+        self._entries: _Entries = {}
+        self._scanned = -math.inf
+        self._lock = threading.Lock()
 
     def list(self) -> tuple[Model, ...]:
         """Usable checkpoints, the default first, then by name."""
@@ -74,22 +78,23 @@ class Catalog:
     def find(self, name: str) -> Model:
         """The checkpoint that `name` means: "" is the default; else a listed name, in any case, or its last part.
 
-        "owner/name" that is not listed is a model of the Hugging Face Hub. Raises `ModelNotFound`, or the error of
-        a file that cannot be used.
+        "owner/name" that is not listed is a model of the Hugging Face Hub, which is not asked: before its download
+        the name alone tells the family and with it the native size (SDXL if it has "xl" in it, else SD 1.x).
+        Raises `ModelNotFound`, or the error of a file that cannot be used.
         """
-        entries = {entry: found for entry, (_, found) in self._scan().items()}
-        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
-        if match is None:
-            return self._not_listed(name, tuple(entries))
-        found = entries[match]
-        if isinstance(found, UserError):
-            raise found.with_traceback(None)
-        return found
+        if time.monotonic() - self._scanned < KEPT_SECONDS:
+            with suppress(UserError):
+                model = self._looked_up(name, self._entries)
+                if _is_unchanged(model):
+                    return model
+        return self._looked_up(name, self._scan())
 
     def lora_names(self) -> tuple[str, ...]:
         """Names of the files in `loras/` under the roots."""
         return tuple(
-            sorted({found.name for found in self._walk_roots("loras") if not found.reason and not found.path.is_dir()})
+            sorted(
+                {found.name for found in self._walk_roots("loras") if not found.reason and _is_candidate(found.path)}
+            )
         )
 
     def check_loras(self, loras: Sequence[LoraUse]) -> None:
@@ -101,43 +106,65 @@ class Catalog:
         if loras:
             raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
 
+    def _looked_up(self, name: str, entries: _Entries) -> Model:
+        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
+        if match is None:
+            return self._not_listed(name, tuple(entries))
+        _, found = entries[match]
+        if isinstance(found, UserError):
+            raise found.with_traceback(None)
+        return found
+
     def _not_listed(self, name: str, names: Sequence[str]) -> Model:
         if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
             raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
         folders = {entry.split("/")[0].lower() for entry in names if "/" in entry}
         if _HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
-            return _hub_model(name)
+            return self._of_hub(name)
         raise ModelNotFound(name, near_names(name, names))
 
-    def _scan(self) -> dict[str, tuple[Path, Model | UserError]]:
-        """Name -> path and model or error. The starter is first."""
-        entries: dict[str, tuple[Path, Model | UserError]] = {
-            STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))
-        }
+    def _of_hub(self, name: str) -> Model:
+        """As its files in the Hub's local cache say; guessed from its name where it is not downloaded yet."""
+        from pipelines.engine.hub import cached  # its library takes long to import
+
+        known = self._from_hub.get(name)
+        model = known if known and _is_unchanged(known) else cached(name)
+        if model is None:
+            return _guessed(name)
+        self._from_hub[name] = model
+        return model
+
+    def _scan(self) -> _Entries:
+        with self._lock:
+            self._entries = self._walked()
+            self._scanned = time.monotonic()
+            return self._entries
+
+    def _walked(self) -> _Entries:
+        entries: _Entries = {STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))}
+        taken = {STARTER_NAME}
         for found in sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path))):
-            name = _unique(found.name, entries)
+            name = _unique(found.name, taken)
+            taken.add(name.lower())
             entries[name] = (found.path, self._inspect(replace(found, name=name)))
         paths = {path for path, _ in entries.values()}
-        self._known = {path: known for path, known in self._known.copy().items() if path in paths}
+        self._known = {path: known for path, known in self._known.items() if path in paths}
         return entries
 
     def _inspect(self, found: _Found) -> Model | UserError:
         if found.reason:
             return ModelPath(found.name, found.reason)
-        if found.path.suffix.lower() in _PICKLED and not found.path.is_dir():
-            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
         try:
-            is_folder = found.path.is_dir()
-            identity = f"{found.name}|" + identity_of(files_of(found.path) if is_folder else iter((found.path,)))
+            identity = f"{found.name}|{_identity(found.path)}"
+            known = self._known.get(found.path)
+            if known and known[0] == identity:
+                return known[1]
+            result = _inspected(found)
+            if isinstance(result, Model) or not _is_fresh(found.path):
+                self._known[found.path] = (identity, result)
+            return result
         except OSError as problem:
             return ModelCorrupt(found.name, f"it cannot be read ({problem.strerror})")
-        known = self._known.get(found.path)
-        if known and known[0] == identity:
-            return known[1]
-        result = _inspected(found, is_folder)
-        if isinstance(result, Model) or not _is_fresh(found.path):
-            self._known[found.path] = (identity, result)
-        return result
 
     def _walk_roots(self, kind: str) -> Iterator[_Found]:
         allowed = [_resolved(root) for root in self._roots]
@@ -162,19 +189,26 @@ def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[P
     except OSError:
         return
     for entry in entries:
-        path = Path(entry.path)
-        if entry.name.startswith(".") or not _is_text(entry.name):
-            continue
-        is_folder = path.is_dir()
-        if entry.is_symlink() and not _is_inside(_resolved(path), allowed):
-            if is_folder or _is_candidate(path):
-                yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
-        elif is_folder and (path / "model_index.json").exists():
-            yield _Found(path, prefix + entry.name, _link_out_of(path, allowed))
-        elif is_folder:
-            yield from _walk(path, f"{prefix}{entry.name}/", allowed, above | {resolved})
-        elif _is_candidate(path):
-            yield _Found(path, prefix + path.stem, "" if path.is_file() else "it is no regular file")
+        if not entry.name.startswith(".") and _is_text(entry.name):
+            with suppress(OSError):  # it vanished, or nobody may look into it
+                yield from _candidates(entry, prefix, allowed, above | {resolved})
+
+
+def _candidates(
+    entry: os.DirEntry[str], prefix: str, allowed: Sequence[Path], above: frozenset[Path]
+) -> Iterator[_Found]:
+    """What the file or folder `entry` holds. Raises `OSError` where it cannot be looked at."""
+    path = Path(entry.path)
+    is_folder = path.is_dir()
+    if entry.is_symlink() and not _is_inside(_resolved(path), allowed):
+        if is_folder or _is_candidate(path):
+            yield _Found(path, prefix + _name(path, is_folder), _LEADS_OUT)
+    elif is_folder and (path / "model_index.json").exists():
+        yield _Found(path, prefix + entry.name, _link_out_of(path, allowed))
+    elif is_folder:
+        yield from _walk(path, f"{prefix}{entry.name}/", allowed, above)
+    elif _is_candidate(path):
+        yield _Found(path, prefix + path.stem, "" if path.is_file() else "it is no regular file")
 
 
 def _link_out_of(folder: Path, allowed: Sequence[Path]) -> str:
@@ -192,9 +226,27 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _inspected(found: _Found, is_folder: bool) -> Model | UserError:
+def _identity(path: Path) -> str:
+    """Changes when the checkpoint's files do. Raises `OSError` for what is not there."""
+    return identity_of(files_of(path) if path.is_dir() else iter((path,)))
+
+
+def _is_unchanged(model: Model) -> bool:
+    """Whether the files of `model` are still those that it was read from."""
     try:
-        return inspect_folder(found.path, found.name) if is_folder else inspect_file(found.path, found.name)
+        return model.path is None or _identity(model.path) == model.identity
+    except OSError:
+        return False
+
+
+def _inspected(found: _Found) -> Model | UserError:
+    """The model or why it is none. Raises `OSError` for what vanished."""
+    try:
+        if found.path.is_dir():
+            return inspect_folder(found.path, found.name)
+        if found.path.suffix.lower() in _PICKLED:
+            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
+        return inspect_file(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
 
@@ -220,11 +272,10 @@ def _name(path: Path, is_folder: bool) -> str:
     return path.name if is_folder else path.stem
 
 
-def _unique(name: str, taken: dict[str, tuple[Path, Model | UserError]]) -> str:
-    """`name`, or "name (2)" ... where another file has it (names that differ in case only count as one)."""
-    lower = {entry.lower() for entry in taken}
+def _unique(name: str, taken: Set[str]) -> str:
+    """`name`, or "name (2)" ... where another file has it; `taken` is in lower case, as case alone tells none apart."""
     number, result = 2, name
-    while result.lower() in lower:
+    while result.lower() in taken:
         result, number = f"{name} ({number})", number + 1
     return result
 
@@ -249,7 +300,7 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(by_key[key] for key in keys))[:3]
 
 
-def _hub_model(name: str) -> Model:
-    """A model that may or may not exist on the Hub; its family is known once it is downloaded."""
+def _guessed(name: str) -> Model:
+    """A model that may or may not exist on the Hub."""
     family = FAMILIES["sdxl" if "xl" in name.lower() else "sd1"]
     return Model(name, family.name, None, "hub", family.native_size, 0, "epsilon", 0, f"hub:{name}")

@@ -58,7 +58,7 @@ class Context:
     ) -> Saved:
         """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
 
-        `about` is what else stands in the picture's metadata (model hash, device, precision, versions); timings in
+        `about` is what else stands in the picture's metadata (device, precision, versions); timings in
         seconds. The picture is kept even if the job is cancelled at this moment.
         """
         warnings = tuple(self.warnings)

@@ -2,11 +2,13 @@
 
     UserError (presets/errors.py)
     +-- ModelNotFound         no checkpoint of that name               E-MODEL-MISSING
+    +-- ModelFileGone         a file that vanished since it was listed E-MODEL-MISSING
+    +-- HubUnreachable        the Hub did not give it                  E-MODEL-MISSING
+    +-- ModelPath             a name that leads out of the folders     E-MODEL-PATH
     +-- ModelCorrupt          the file is not what it says             E-MODEL-CORRUPT
     +-- ModelFamily           a file of another kind or family         E-MODEL-FAMILY
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
-    +-- PromptWeight          a weight that is no finite number        E-WEIGHT
     +-- BrokenPicture         the decode gave NaN                      E-NAN
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -30,6 +32,36 @@ class ModelNotFound(UserError):
     def __init__(self, name: str, near: Sequence[str] = ()):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"No checkpoint is called {shortened(name)}.{hint}", field="checkpoint")
+
+
+class ModelFileGone(UserError):
+    code = "E-MODEL-MISSING"
+
+    def __init__(self, name: str, file: str):
+        super().__init__(
+            f"{shortened(name)} cannot be loaded: {shortened(file)} is no longer there.", field="checkpoint"
+        )
+
+
+class HubUnreachable(UserError):
+    """The Hub could not be asked."""
+
+    code = "E-MODEL-MISSING"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(
+            f"{shortened(name)} is not in the list, and as a model of the Hugging Face Hub it cannot be had: {reason}.",
+            field="checkpoint",
+        )
+
+
+class ModelPath(UserError):
+    """A name or file that leads out of the model folders, or to something that is no regular file."""
+
+    code = "E-MODEL-PATH"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
 class ModelCorrupt(UserError):

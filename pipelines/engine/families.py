@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pipelines.engine.headers import Header
+from presets.errors import shortened
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -119,7 +120,9 @@ def check_input_channels(channels: int) -> None:
     if channels == 9:
         raise OtherKind("an inpainting checkpoint", "this version draws with ordinary ones (4 input channels)")
     if channels != 4:
-        raise OtherKind(f"a checkpoint with {channels} input channels", "this version draws with those that have 4")
+        raise OtherKind(
+            f"a checkpoint with {shortened(channels)} input channels", "this version draws with those that have 4"
+        )
 
 
 def _family_by_text_encoder(header: Header) -> str:

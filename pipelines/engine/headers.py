@@ -14,6 +14,9 @@ from typing import Any
 HEADER_LIMIT = 8 * 2**20
 """Bytes. The headers of real checkpoints have less than one million."""
 
+_MOST_SIDES = 16
+_LARGEST = 2**63
+
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
     "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64,
@@ -109,9 +112,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _span(name: str, entry: Any) -> tuple[int, int, str]:
     try:
         start, stop = entry["data_offsets"]
-        bits = math.prod(entry["shape"]) * _BITS[entry["dtype"]]
-        fits = 0 <= start <= stop and (stop - start) * 8 == bits
-        fits = fits and all(type(side) is int and side >= 0 for side in (start, stop, *entry["shape"]))
+        shape, bits = entry["shape"], _BITS[entry["dtype"]]
+        fits = isinstance(shape, list) and len(shape) <= _MOST_SIDES
+        fits = fits and all(type(side) is int and 0 <= side < _LARGEST for side in (start, stop, *shape))
+        fits = fits and start <= stop and (stop - start) * 8 == math.prod(shape) * bits
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

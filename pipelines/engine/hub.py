@@ -1,22 +1,22 @@
 """Models of the Hugging Face Hub: looked up in the local cache first, downloaded only where they are not there."""
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
+    HTTPError,  # of the HTTP library that this version uses
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
 from tqdm import tqdm
 
-from pipelines.engine.errors import ModelNotFound
+from pipelines.engine.errors import HubUnreachable, ModelFamily, ModelNotFound
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, inspect_folder
 from presets.errors import UserError
@@ -26,55 +26,71 @@ _WEIGHTS = [f"{part}/{stem}{rest}" for part, stem in WEIGHT_STEMS.items() for re
 _TIMEOUT = 5.0
 
 
-class HubUnreachable(UserError):
-    """The Hub could not be asked."""
-
-    code = "E-MODEL-MISSING"
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(
-            f"{name!r} is not in the list, and as a model of the Hugging Face Hub it cannot be had: {reason}.",
-            field="checkpoint",
-        )
-
-
-def download(name: str, *, offline: bool, report: Callable[[Event], None]) -> Model:
+def download(name: str, *, offline: bool, half: bool, report: Callable[[Event], None]) -> Model:
     """The Hub's model "owner/name", from the cache or over the network; only safetensors and texts are fetched.
 
-    Raises `ModelNotFound` where the Hub has none of that name, `HubUnreachable`, and what `inspect_folder` raises.
+    `half` prefers weights in float16 where the repository has both. Raises `ModelNotFound` for what cannot be the
+    name of one, `HubUnreachable`, and what `inspect_folder` raises.
     """
-    cached = _cached(name)
-    if cached is not None:
-        return cached
+    found = cached(name)
+    if found is not None:
+        return found
     if offline:
         raise HubUnreachable(name, "Easel was told to stay offline")
     report(Loading(what=f"Asking the Hub for {name}"))
     try:
-        return inspect_folder(_fetch(name, report), name, "hub")
-    except RepositoryNotFoundError as problem:
-        gated = isinstance(problem, GatedRepoError)
-        raise (HubUnreachable(name, "its owner asks for a login") if gated else ModelNotFound(name)) from problem
+        return inspect_folder(_fetch(name, half, report), name, "hub")
     except HFValidationError as problem:
         raise ModelNotFound(name) from problem
-    except OfflineModeIsEnabled as problem:
-        raise HubUnreachable(name, "the environment says HF_HUB_OFFLINE") from problem
-    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as problem:
-        raise HubUnreachable(name, "there is no connection to it") from problem
+    except (HTTPError, OSError) as problem:
+        raise HubUnreachable(name, reason_of(problem)) from problem
 
 
-def _cached(name: str) -> Model | None:
-    """The model if the Hub's local cache holds all that is needed."""
+def cached(name: str) -> Model | None:
+    """The model if the Hub's local cache holds all that is needed. Asks no network."""
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        return inspect_folder(folder, name, "hub")
-    except (LocalEntryNotFoundError, HFValidationError, UserError, OSError):
+        index = try_to_load_from_cache(name, "model_index.json")
+        return inspect_folder(Path(index).parent, name, "hub") if isinstance(index, str) else None
+    except (HFValidationError, UserError, OSError):
         return None
 
 
-def _fetch(name: str, report: Callable[[Event], None]) -> Path:
-    """Download file by file in this thread, so that `report` can end it. The snapshot's folder."""
+def reason_of(problem: BaseException | None) -> str:
+    """Why the Hub's model did not come, as the end of a sentence. The library wraps causes into each other."""
+    while problem is not None:
+        status = problem.response.status_code if isinstance(problem, HfHubHTTPError) else 0
+        number = problem.errno if isinstance(problem, OSError) else None
+        if isinstance(problem, OfflineModeIsEnabled):
+            return "the environment says HF_HUB_OFFLINE"
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk has no space left for it (in {constants.HF_HUB_CACHE})"
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"its folder {constants.HF_HUB_CACHE} cannot be written"
+        if isinstance(problem, GatedRepoError) or status == 403:
+            return "its owner lets in only some; accept its terms on the Hub, then set HF_TOKEN"
+        if isinstance(problem, RepositoryNotFoundError) or status == 401:
+            return "the Hub has none of that name, or it is private and needs HF_TOKEN"
+        if status:
+            return _STATUSES.get(status, f"the Hub answered with an error ({status}); try again later")
+        problem = problem.__cause__
+    return "there is no connection to it"
+
+
+_STATUSES = {
+    404: "the Hub has no such repository or file",
+    429: "the Hub is asked too often from here; try again later",
+}
+
+
+def _fetch(name: str, half: bool, report: Callable[[Event], None]) -> Path:
+    """Download file by file in this thread, so that `report` can end it. The snapshot's folder.
+
+    Raises `ModelFamily` for a repository of another layout.
+    """
     plan = snapshot_download(name, allow_patterns=_TEXTS + _WEIGHTS, etag_timeout=_TIMEOUT, dry_run=True)
-    wanted = needed([info.filename for info in plan])
+    wanted = needed([info.filename for info in plan], half)
+    if "model_index.json" not in wanted:
+        raise ModelFamily(name, "no diffusers folder on the Hub", "download its .safetensors file instead")
     files = [info for info in plan if info.filename in wanted]
     total = sum(info.file_size or 0 for info in files) or 1
     done = 0
@@ -99,20 +115,18 @@ def _fetch(name: str, report: Callable[[Event], None]) -> Path:
     return folder
 
 
-def needed(names: Sequence[str]) -> set[str]:
-    """Those of a repository's files that are loaded: one set of weights for each part, whole before parts before
-    those in float16."""
+def needed(names: Sequence[str], half: bool) -> set[str]:
+    """Those of a repository's files that are loaded: one set of weights for each part.
+
+    Whole before parts before those in float16, or with `half` these first.
+    """
     wanted = {name for name in names if name.endswith((".json", ".txt")) and ".index." not in name}
     for part, stem in WEIGHT_STEMS.items():
         start = f"{part}/{stem}"
-        whole, half = f"{start}.safetensors", f"{start}.fp16.safetensors"
+        whole, small = f"{start}.safetensors", f"{start}.fp16.safetensors"
         parts = {name for name in names if name.startswith(f"{start}-") and ".fp16" not in name}
-        if whole in names:
-            wanted.add(whole)
-        elif parts:
-            wanted |= {*parts, f"{whole}.index.json"}
-        elif half in names:
-            wanted.add(half)
+        sets = [{whole} & set(names), {*parts, f"{whole}.index.json"} if parts else set(), {small} & set(names)]
+        wanted |= next(filter(None, reversed(sets) if half else sets), set())
     return wanted
 
 

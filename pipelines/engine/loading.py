@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipelines.engine import single_file
-from pipelines.engine.errors import ModelCorrupt, ModelNotFound
+from pipelines.engine.errors import ModelCorrupt, ModelFileGone
 from pipelines.engine.families import CONFIGS, FAMILIES
+from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
-from pipelines.engine.model import Model, weights_of
+from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
 from pipelines.engine.policy import Policy
+from pipelines.engine.tokens import read_tokenizer
 
 Components = dict[str, Any]
 """By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
@@ -32,21 +34,21 @@ _CLASSES: dict[str, Any] = {
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
-_TORN = (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+_TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
 def load(model: Model, policy: Policy, report: Report) -> Components:
     """The components of `model` in main memory, in the policy's precision for it, on the CPU and ready to run.
 
-    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`, and
-    `ModelNotFound` where they have gone.
+    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`,
+    `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
     """
     assert model.path is not None
     family = FAMILIES[model.family]
     dtype = getattr(torch, policy.dtype_for(model.parameters))
     components: Components = {}
-    with _errors_as_corrupt(model.name), _one_file(model.path) as tensors:
+    with _errors_as_corrupt(model), _one_file(model.path) as tensors:
         for index, part in enumerate(family.components):
             report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
             if model.path.is_dir():
@@ -61,14 +63,42 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
 
 
 @contextlib.contextmanager
-def _errors_as_corrupt(name: str) -> Iterator[None]:
+def _errors_as_corrupt(model: Model) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as problem:
-        raise ModelNotFound(name) from problem
+    except torch.OutOfMemoryError:
+        raise
     except _TORN as problem:
+        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
+            raise MemoryError(str(problem)) from problem
+        gone = _gone(model)
+        if gone is not None:
+            raise ModelFileGone(model.name, gone.name) from problem
         first = str(problem).strip().splitlines() or [type(problem).__name__]
-        raise ModelCorrupt(name, f"its parts do not fit together ({first[0][:120]})") from problem
+        raise ModelCorrupt(model.name, f"its parts do not fit together ({first[0][:120]})") from problem
+
+
+def _gone(model: Model) -> Path | None:
+    """A file that is needed and not there."""
+    with contextlib.suppress(BrokenFile, OSError):
+        return next((file for file in _files_read(model) if not file.is_file()), None)
+    return None
+
+
+def _files_read(model: Model) -> Iterator[Path]:
+    """The files that loading `model` needs, whether they are there or not."""
+    assert model.path is not None
+    if model.layout == "single-file":
+        yield model.path
+        return
+    yield model.path / "model_index.json"
+    for part in FAMILIES[model.family].components:
+        folder = model.path / part
+        if part == "scheduler":
+            yield folder / "scheduler_config.json"
+        elif part in WEIGHT_STEMS:
+            yield folder / "config.json"
+            yield from weights_of(folder).files or (folder / f"{WEIGHT_STEMS[part]}.safetensors",)
 
 
 @contextlib.contextmanager
@@ -85,6 +115,7 @@ def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
     assert model.path is not None
     folder = model.path / part
     if part.startswith("tokenizer"):
+        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     if part == "scheduler":
         return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)

@@ -62,7 +62,6 @@ class PipelineManager:
         self._catalog = catalog
         self._policy = policy
         self._offline = settings.offline
-        self._from_hub: dict[str, Model] = {}
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
 
     @property
@@ -81,8 +80,7 @@ class PipelineManager:
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
 
-        Raises `ModelNotFound`, `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, `LoraNotFound`, and what `report`
-        raises; whatever was loaded before then still is.
+        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before then still is.
         """
         self._catalog.check_loras(loras)
         started = time.perf_counter()
@@ -113,12 +111,11 @@ class PipelineManager:
         return entry
 
     def _located(self, model: Model, report: Report) -> Model:
-        """`model` with its files on this machine. Those of the Hub are looked for once in this process."""
-        if model.layout != "hub":
+        """`model` with its files on this machine."""
+        if model.path is not None:
             return model
-        if model.name not in self._from_hub:
-            self._from_hub[model.name] = download(model.name, offline=self._offline, report=report)
-        return self._from_hub[model.name]
+        half = self._policy.dtype != "float32"
+        return download(model.name, offline=self._offline, half=half, report=report)
 
     def _forget_old_versions(self, new: _Key) -> None:
         """Drop what was loaded from the same files before they were changed."""

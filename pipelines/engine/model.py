@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from pipelines.engine.families import (
 )
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
 from pipelines.engine.jobs import ModelInfo
+from presets.errors import shortened
+from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 
 CONFIG_LIMIT = 2**20
 STILL_COPYING_SECONDS = 2.0
-LARGEST_SIDE = 4096
 WEIGHT_STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -38,9 +40,9 @@ WEIGHT_STEMS = {
 class Model:
     """A checkpoint.
 
-    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path` (and the family is a
-    guess) before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts the UNet's
-    numbers. `identity` changes when any of the files does.
+    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path`, and family and
+    native size are guesses, before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts
+    the UNet's numbers. `identity` changes when any of the files does.
     """
 
     name: str
@@ -77,8 +79,8 @@ class Weights:
 
 def identity_of(paths: Iterator[Path]) -> str:
     """A text that changes when any of the files does. Raises `OSError` for one that is not there."""
-    stats = ((path, path.stat()) for path in paths)
-    text = "|".join(f"{path}:{stat.st_mtime_ns}:{stat.st_size}:{stat.st_ino}" for path, stat in stats)
+    states = ((path, path.stat()) for path in paths)
+    text = "|".join(f"{path}:{state.st_mtime_ns}:{state.st_size}:{state.st_ino}" for path, state in states)
     return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
@@ -92,7 +94,7 @@ def files_of(folder: Path) -> Iterator[Path]:
 
 
 def inspect_file(path: Path, name: str) -> Model:
-    """The checkpoint in the single file `path`. Raises `ModelCorrupt` and `ModelFamily`."""
+    """The checkpoint in the single file `path`. Raises `ModelCorrupt`, `ModelFamily`, and `OSError` if it vanishes."""
     identity = identity_of(iter((path,)))
     header = _header(path, name)
     try:
@@ -109,7 +111,8 @@ def inspect_file(path: Path, name: str) -> Model:
 def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "folder") -> Model:
     """The checkpoint in the diffusers folder `path`.
 
-    Raises `ModelCorrupt`, `ModelFamily`, and `ModelUnsafe` where the weights are only there in pickled form.
+    Raises `ModelCorrupt`, `ModelFamily`, `ModelUnsafe` where the weights are only there in pickled form, and `OSError`
+    if files vanish meanwhile.
     """
     identity = identity_of(files_of(path))
     index = _config(path / "model_index.json", name)
@@ -118,6 +121,7 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
     vae = _config(path / "vae" / "config.json", name)
     scheduler = _config(path / "scheduler" / "scheduler_config.json", name)
     _check_unet(unet, family, name)
+    _check_tokenizers(path, family, name)
     headers = {part: _part_headers(path / part, name) for part in WEIGHT_STEMS if part in family.components}
     return Model(
         name=name,
@@ -141,7 +145,9 @@ def weights_of(folder: Path) -> Weights:
         return Weights((whole,), None)
     if parts.is_file():
         places = _read_json(parts).get("weight_map")
-        names = {Path(str(name)).name for name in places.values()} if isinstance(places, dict) else ()
+        names = {Path(str(name)).name for name in places.values()} if isinstance(places, dict) else set()
+        if not all(name.isprintable() for name in names):  # a null byte is no part of any path
+            raise BrokenFile(f"{parts.name} names a file that cannot be")
         return Weights(tuple(folder / name for name in sorted(names)), None)
     return Weights((half,), "fp16") if half.is_file() else Weights((), None)
 
@@ -160,6 +166,7 @@ def _part_headers(folder: Path, name: str) -> list[Header]:
 
 def _header(path: Path, name: str) -> Header:
     try:
+        _check_regular(path)
         return read_header(path)
     except IncompleteFile as problem:
         fresh = time.time() - path.stat().st_mtime < STILL_COPYING_SECONDS
@@ -180,6 +187,7 @@ def _config(path: Path, name: str) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    _check_regular(path)
     with path.open("rb") as file:
         text = file.read(CONFIG_LIMIT * 4 + 1)
     try:
@@ -191,11 +199,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def _check_regular(path: Path) -> None:
+    """Raise `BrokenFile` for a device or a FIFO: opening one may wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BrokenFile(f"{path.parent.name}/{path.name} is no regular file")
+
+
 def _family_of_class(class_name: str, name: str) -> Family:
     for family in FAMILIES.values():
         if class_name in family.pipelines.values():
             return family
-    raise ModelFamily(name, f"a folder for {class_name[:60]}", ONLY_THESE)
+    raise ModelFamily(name, f"a folder for {shortened(class_name)}", ONLY_THESE)
 
 
 def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
@@ -207,11 +221,19 @@ def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
         raise ModelFamily(name, "a Stable Diffusion 2.x checkpoint", ONLY_THESE)
 
 
+def _check_tokenizers(path: Path, family: Family, name: str) -> None:
+    for part in (part for part in family.components if part.startswith("tokenizer")):
+        there = [(path / part / file).is_file() for file in ("tokenizer.json", "vocab.json", "merges.txt")]
+        if not (there[0] or all(there[1:])):
+            raise ModelCorrupt(name, f"{part}/ holds neither tokenizer.json nor vocab.json with merges.txt")
+
+
 def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
-    """Latent side times the VAE's reduction; the family's own where the configs do not tell."""
+    """Latent side times the VAE's reduction; the family's own where that is no size that a request may have."""
     blocks = vae.get("block_out_channels")
     scale = 2 ** (len(blocks) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 10 else 0
     sample = unet.get("sample_size")
     sides = sample if isinstance(sample, list) else [sample, sample]
-    pixels = [side * scale for side in sides if isinstance(side, int) and 0 < side * scale <= LARGEST_SIDE]
-    return (pixels[1], pixels[0]) if len(pixels) == len(sides) == 2 else family.native_size
+    pixels = [side * scale for side in sides if type(side) is int]
+    allowed = all(SIDE_MINIMUM <= side <= SIDE_MAXIMUM and side % SIDE_STEP == 0 for side in pixels)
+    return (pixels[1], pixels[0]) if allowed and len(pixels) == len(sides) == 2 else family.native_size

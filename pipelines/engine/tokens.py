@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
+from pipelines.engine.errors import ModelCorrupt
 from pipelines.engine.jobs import TokenCount
 from presets import prompts
 
@@ -49,12 +50,11 @@ def _cut(content: Chunk, size: int, comma: int | None) -> Iterator[Chunk]:
 class TokenCounter:
     """Counts the tokens that a CLIP tokenizer's folder makes of a prompt.
 
-    The folder holds `tokenizer.json`, or `vocab.json` and `merges.txt`; reading it takes some tens of milliseconds.
-    Raises `FileNotFoundError` where it holds neither.
+    Reading the folder takes some tens of milliseconds. Raises what `read_tokenizer` does.
     """
 
     def __init__(self, folder: Path):
-        self._tokenizer = _read(folder)
+        self._tokenizer = read_tokenizer(folder)
         self._comma = self._tokenizer.token_to_id(",</w>")
         self._size = _model_length(folder) - MARKERS
 
@@ -72,6 +72,20 @@ class TokenCounter:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
 
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint's folder "tokenizer": `tokenizer.json`, or `vocab.json` and `merges.txt`.
+
+    Raises `ModelCorrupt` where it holds neither, or what is no tokenizer.
+    """
+    try:
+        tokenizer = _read(folder)
+        tokenizer.encode("\N{CIRCLED IDEOGRAPH SECRET}")  # fails where what is not in the vocabulary has no token
+    except Exception as problem:  # the tokenizers library raises nothing more precise
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise ModelCorrupt(folder.parent.name, f"its {folder.name} cannot be read ({reason[:120]})") from problem
+    return tokenizer
+
+
 def _read(folder: Path) -> Tokenizer:
     whole = folder / "tokenizer.json"
     if whole.is_file():
@@ -85,7 +99,7 @@ def _read(folder: Path) -> Tokenizer:
 def _clip(vocabulary: Path, merges: Path) -> Tokenizer:
     """CLIP's tokenizer as transformers assembles it (`models/clip/tokenization_clip.py`)."""
     if not vocabulary.is_file() or not merges.is_file():
-        raise FileNotFoundError(f"There is no tokenizer in {vocabulary.parent}.")
+        raise FileNotFoundError("there is neither tokenizer.json nor vocab.json with merges.txt")
     model = BPE.from_file(
         str(vocabulary), str(merges), end_of_word_suffix="</w>", continuing_subword_prefix="", unk_token="<|endoftext|>"
     )
@@ -107,6 +121,9 @@ def _clip(vocabulary: Path, merges: Path) -> Tokenizer:
 
 def _model_length(folder: Path) -> int:
     """Tokens that the encoder reads at once; files without a bound, or with none that is one, mean CLIP's 77."""
-    path = folder / "tokenizer_config.json"
-    length = json.loads(path.read_text(encoding="utf-8")).get("model_max_length") if path.is_file() else None
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        config = None
+    length = config.get("model_max_length") if isinstance(config, dict) else None
     return length if isinstance(length, int) and MARKERS < length <= 1024 else CLIP_LENGTH

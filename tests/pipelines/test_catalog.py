@@ -1,7 +1,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from safetensors_files import SD1, SDXL, write_folder, write_json, write_safetensors
@@ -198,6 +201,15 @@ def test_folder_with_a_broken_part_is_corrupt(catalog, checkpoints):
         catalog.find("half")
 
 
+def test_folder_without_a_tokenizer_is_corrupt(catalog, checkpoints):
+    tokenizer = write_folder(checkpoints / "mute", class_name="StableDiffusionXLPipeline") / "tokenizer_2"
+    (tokenizer / "tokenizer.json").rename(tokenizer / "vocab.json")
+    with pytest.raises(ModelCorrupt, match="tokenizer_2/ holds neither"):
+        catalog.find("mute")
+    (tokenizer / "merges.txt").touch()
+    assert catalog.find("mute").family == "sdxl"
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -208,6 +220,10 @@ def test_folder_with_a_broken_part_is_corrupt(catalog, checkpoints):
         ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": [1]}'),
         ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": {"a": "../../../secret"}}'),
         ("vae/config.json", "\0\0\0"),
+        ("model_index.json", '{"_class_name": "\\ud800"}'),
+        ("unet/config.json", '{"in_channels": "\\ud800"}'),
+        ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": {"a": "nul\\u0000.safetensors"}}'),
+        ("unet/diffusion_pytorch_model.safetensors.index.json", '{"weight_map": {"a": "\\ud800.safetensors"}}'),
     ],
 )
 def test_folder_with_nonsense_in_its_texts_is_refused(catalog, checkpoints, file, content):
@@ -216,11 +232,12 @@ def test_folder_with_nonsense_in_its_texts_is_refused(catalog, checkpoints, file
         (folder / "unet/diffusion_pytorch_model.safetensors").unlink(missing_ok="unet" in file)
     (folder / file).write_text(content)
     assert names(catalog) == ["storybook"]
-    with pytest.raises(UserError):
+    with pytest.raises(UserError) as caught:
         catalog.find("odd")
+    assert caught.value.message.encode()
 
 
-@pytest.mark.parametrize("size", ["x", 10**12, [1, 2, 3], -4, None])
+@pytest.mark.parametrize("size", ["x", 10**12, [1, 2, 3], -4, None, True, 4, 1000])
 def test_folder_with_a_senseless_size_has_its_familys(catalog, checkpoints, size):
     write_folder(checkpoints / "odd", unet={"sample_size": size})
     assert catalog.find("odd").native_size == (512, 512)
@@ -289,6 +306,54 @@ def test_fifo_and_device_are_neither_opened_nor_listed(catalog, checkpoints):
         catalog.find("pipe")
 
 
+@pytest.mark.parametrize("file", ["model_index.json", "vae/diffusion_pytorch_model.safetensors"])
+def test_fifo_inside_a_folder_is_not_waited_for(catalog, checkpoints, file):
+    path = write_folder(checkpoints / "odd") / file
+    path.unlink()
+    os.mkfifo(path)
+    assert names(catalog) == ["storybook"]
+    with pytest.raises(UserError):
+        catalog.find("odd")
+
+
+@pytest.fixture
+def readable_by_all():
+    """A folder that anybody may reach, while the test runs as somebody who is not root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        os.seteuid(65534 if os.getuid() == 0 else os.getuid())
+        yield Path(folder)
+        os.seteuid(os.getuid())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_folders_and_files_that_may_not_be_read_cost_no_other_checkpoint(readable_by_all):
+    root = readable_by_all
+    write_safetensors(root / "checkpoints/good.safetensors", SD1)
+    write_safetensors(root / "checkpoints/closed.safetensors", SD1).chmod(0)
+    (write_folder(root / "checkpoints/half") / "unet").chmod(0)
+    (root / "checkpoints/lost+found").mkdir(mode=0)
+    catalog = Catalog((root,), write_folder(root / "starter"))
+    assert names(catalog) == ["storybook", "good"]
+    for name in ("closed", "half"):
+        with pytest.raises(ModelCorrupt, match="Permission denied"):
+            catalog.find(name)
+
+
+def test_files_that_vanish_while_they_are_listed_raise_nothing(catalog, checkpoints):
+    blink = "while :; do cp a.x b.safetensors; rm b.safetensors; cp -r folder c; rm -r c; done"
+    write_safetensors(checkpoints / "a.x", SD1)
+    write_folder(checkpoints / "folder")
+    blinking = subprocess.Popen(["sh", "-c", blink], cwd=checkpoints, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert names(catalog)[0] == "storybook"
+    finally:
+        blinking.kill()
+        blinking.wait()
+
+
 def test_thousand_files_are_listed_quickly(catalog, checkpoints):
     for number in range(1000):
         write_safetensors(checkpoints / f"{number % 10}/{number}.safetensors", SD1)
@@ -296,6 +361,41 @@ def test_thousand_files_are_listed_quickly(catalog, checkpoints):
     started = time.perf_counter()
     catalog.list()
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_name_that_was_just_looked_up_costs_no_walk(catalog, checkpoints):
+    for number in range(1000):
+        write_safetensors(checkpoints / f"{number % 10}/{number}.safetensors", SD1)
+    whole = least_seconds(lambda: catalog.list())
+    assert least_seconds(lambda: catalog.find("777")) < whole / 5
+
+
+def least_seconds(work):
+    def seconds():
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    return min(seconds() for _ in range(3))
+
+
+def test_what_was_just_found_is_found_as_it_is_now(catalog, checkpoints):
+    path = write_safetensors(checkpoints / "photo.safetensors", SD1)
+    assert catalog.find("photo").family == "sd1"
+    write_safetensors(path, SDXL)
+    assert catalog.find("photo").family == "sdxl"
+    path.rename(checkpoints / "picture.safetensors")
+    assert catalog.find("picture").family == "sdxl"
+    with pytest.raises(ModelNotFound):
+        catalog.find("photo")
+
+
+def test_many_threads_may_ask_at_once(catalog, checkpoints):
+    for number in range(20):
+        write_safetensors(checkpoints / f"{number}.safetensors", SD1)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda number: (catalog.find(str(number % 20)).name, len(catalog.list())), range(80)))
+    assert found == [(str(number % 20), 21) for number in range(80)]
 
 
 def test_loras_are_named_without_being_opened(catalog, checkpoints):

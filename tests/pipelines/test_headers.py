@@ -3,6 +3,8 @@ import struct
 import time
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from safetensors_files import SD1, write_header, write_safetensors
 
 from pipelines.engine.headers import BrokenFile, IncompleteFile, read_header
@@ -54,6 +56,61 @@ def test_headers_that_lie_are_refused(tmp_path, entries, reason):
     text = entries.replace("%s", json.dumps(entry()))
     with pytest.raises(BrokenFile, match=reason):
         read_header(write_header(tmp_path / "a.safetensors", text.encode(), 4))
+
+
+LARGE = 10**30
+
+
+@pytest.mark.parametrize(
+    ("shape", "offsets"),
+    [
+        (["a", LARGE], [0, 4]),
+        (["long" * 100, 2**40], [0, 4]),
+        ([True, 2], [0, 4]),
+        ([-1, -2], [0, 4]),
+        ([2.0], [0, 4]),
+        ([float("nan")], [0, 4]),
+        ([[2]], [0, 4]),
+        ("2", [0, 4]),
+        ({"2": 2}, [0, 4]),
+        (None, [0, 4]),
+        ([LARGE, LARGE], [0, 4 * LARGE * LARGE // 2]),
+        ([LARGE, 0], [0, 0]),
+        ([2**62] * 100_000, [0, 4]),
+        ([2], [False, 4]),
+        ([2], ["0", "4"]),
+        ([2], [0.0, 4.0]),
+        ([2], [0, 4, 8]),
+        ([2], None),
+    ],
+)
+def test_shapes_and_offsets_that_are_no_sizes_are_refused_at_once(tmp_path, shape, offsets):
+    text = json.dumps({"a": {"dtype": "F16", "shape": shape, "data_offsets": offsets}})
+    path = write_header(tmp_path / "a.safetensors", text.encode(), 4)
+    started = time.perf_counter()
+    with pytest.raises(BrokenFile, match="wrongly"):
+        read_header(path)
+    assert time.perf_counter() - started < 5  # multiplying the longest of them takes a minute
+
+
+ANYTHING = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=9) | some.just(LARGE),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+TENSOR = some.fixed_dictionaries(
+    {"dtype": some.sampled_from(["F16", "F4", "F99"]) | ANYTHING, "shape": ANYTHING, "data_offsets": ANYTHING}
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.dictionaries(some.text(max_size=9) | some.just("__metadata__"), TENSOR | ANYTHING, max_size=3))
+def test_whatever_a_header_holds_it_is_read_or_refused(tmp_path, entries):
+    path = write_header(tmp_path / "a.safetensors", json.dumps(entries).encode(), 4)
+    try:
+        assert isinstance(read_header(path).count(), int)
+    except BrokenFile as refused:
+        assert str(refused)
 
 
 def test_file_that_was_cut_off_is_incomplete(tmp_path):

@@ -14,6 +14,7 @@ from pipelines.engine.loading import _empty, load
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.engine.single_file import base_config
+from presets.errors import UserError
 from presets.settings import Settings
 
 POLICY = decide(Hardware("cpu", "CPU", 2**34, 1), Settings())
@@ -146,3 +147,29 @@ def test_loaded_weights_do_not_change_when_the_file_is_overwritten(tmp_path, lay
     for part in ("unet", "vae", "text_encoder"):
         for name, tensor in getattr(pipe, part).state_dict().items():
             assert tensor.equal(components[part].state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        ("folder", "scheduler/scheduler_config.json"),
+        ("folder", "vae/config.json"),
+        ("folder", "vae/diffusion_pytorch_model.safetensors"),
+        ("file", ""),
+    ],
+)
+def test_file_that_vanishes_while_it_is_loaded_is_named(tmp_path, layout, file):
+    path = tmp_path / "checkpoints" / ("a" if layout == "folder" else "a.safetensors")
+    save_folder(tiny_sd1(), path) if layout == "folder" else save_single_file(tiny_sd1(), path)
+    model = Catalog((tmp_path,), tmp_path / "none").find("a")
+    gone = path / file
+    if layout == "file":
+        gone.unlink()
+    with pytest.raises(UserError, match=f"'{gone.name}' is no longer there") as caught:
+        load(model, POLICY, lambda _: gone.unlink(missing_ok=True))
+    assert caught.value.code == "E-MODEL-MISSING"
+
+
+def test_lack_of_memory_is_not_called_corrupt(catalog):
+    with pytest.raises(MemoryError):
+        load(catalog.find("sd1-folder"), POLICY, lambda _: torch.empty(2**48, dtype=torch.uint8))

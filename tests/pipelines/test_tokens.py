@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.engine.errors import ModelCorrupt
 from pipelines.engine.tokens import TokenCounter, chunked
 
 ENGINE = Path(__file__).parents[2] / "pipelines" / "engine"
@@ -56,8 +57,37 @@ def test_a_prompt_with_a_refused_weight_still_counts(counter):
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+    with pytest.raises(ModelCorrupt, match="neither"):
         TokenCounter(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer.json": b"{"},
+        {"tokenizer.json": b"7"},
+        {"tokenizer.json": b"{}"},
+        {"tokenizer.json": b"\xff"},
+        {"vocab.json": b"\xff", "merges.txt": b""},
+        {"vocab.json": b"[]", "merges.txt": b""},
+        {"vocab.json": b'{"a": 0}', "merges.txt": b"x y"},
+        {"vocab.json": b'{"a": 0}', "merges.txt": b""},
+    ],
+)
+def test_a_broken_tokenizer_is_a_corrupt_model(tmp_path, files):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelCorrupt) as caught:
+        TokenCounter(tmp_path)
+    assert caught.value.code == "E-MODEL-CORRUPT"
+
+
+@pytest.mark.parametrize("config", [b"{", b"[]", b"\xff", b'{"model_max_length": "x"}'])
+def test_a_broken_length_is_clips(tmp_path, config):
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).symlink_to(CLIP / name)
+    (tmp_path / "tokenizer_config.json").write_bytes(config)
+    assert TokenCounter(tmp_path).count("").chunk_size == 75
 
 
 def test_counting_loads_neither_torch_nor_transformers():

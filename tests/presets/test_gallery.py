@@ -131,6 +131,35 @@ def test_a_picture_removed_by_hand_is_no_longer_listed(gallery):
     assert gallery.get("-".join((paths[2].parent.name, paths[2].stem))) is None
 
 
+def test_a_picture_that_one_process_could_not_list_is_listed_by_another_that_runs(gallery):
+    page, index, aside = Gallery(gallery.root), gallery.root / "index.sqlite", gallery.root / "aside"
+    gallery.add(RED, request(seed=1), {})
+    assert len(page.recent()) == 1
+    index.rename(aside)
+    index.mkdir()
+    path = gallery.add(RED, request(seed=2), {})
+    index.rmdir()
+    aside.rename(index)
+    assert page.recent()[0].path == path
+    assert not (gallery.root / "index.stale").exists()
+
+
+def test_a_picture_on_disk_is_saved_whatever_is_wrong_with_the_index(gallery):
+    gallery.root.mkdir()
+    (gallery.root / "index.sqlite").write_bytes(b"no database at all " * 100)
+    (gallery.root / "index.sqlite-shm").mkdir()
+    assert gallery.add(RED, request(), {}).is_file()
+
+
+def test_rows_of_a_newer_easel_are_passed_over(gallery):
+    for seed in (1, 2, 3):
+        gallery.add(RED, request(seed=seed), {})
+    with sqlite3.connect(gallery.root / "index.sqlite") as index:
+        index.execute("UPDATE pictures SET kind = 'hologram' WHERE seed = 1")
+        index.execute("UPDATE pictures SET request = '{\"depth\": 3}' WHERE seed = 2")
+    assert [picture.request.seed for picture in gallery.recent()] == [3]
+
+
 def test_rebuilding_forgets_what_vanished_and_learns_what_was_put_there(gallery):
     first, second = (gallery.add(RED, request(seed=seed), {}) for seed in (1, 2))
     first.unlink()

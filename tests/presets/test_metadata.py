@@ -13,7 +13,7 @@ from presets.requests import LoraUse, TextToImage
 from presets.samplers import SCHEDULES_OF
 
 HOUSE = TextToImage(prompt="a red house", seed=7, width=128, height=128, checkpoint="Storybook")
-RECORD = {"timings": {"total": 1.5}, "warnings": [], "model_hash": "0123456789abcdef", "device": "cpu"}
+RECORD = {"timings": {"total": 1.5}, "warnings": [], "device": "cpu"}
 
 texts = some.text(max_size=300)
 sides = some.none() | some.integers(8, 256).map(lambda side: side * 8)
@@ -160,31 +160,31 @@ def test_the_parameters_stand_as_a1111_writes_them():
     request = HOUSE.model_copy(
         update={"negative_prompt": "blurry", "schedule": "karras", "clip_skip": 2, "guidance_scale": 7.5}
     )
-    prompt, negative, line = parameters_text(request, RECORD).split("\n")
+    prompt, negative, line = parameters_text(request).split("\n")
     assert (prompt, negative) == ("a red house", "Negative prompt: blurry")
     assert line.startswith(
         "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 7, Size: 128x128, "
-        "Model hash: 0123456789, Model: Storybook, Clip skip: 2, Version: Easel"
+        "Model: Storybook, Clip skip: 2, Version: Easel"
     )
 
 
 def test_parameters_leave_out_what_is_unknown_or_usual():
-    text = parameters_text(TextToImage(prompt="x"), {})
+    text = parameters_text(TextToImage(prompt="x"))
     assert not any(key in text for key in ("Negative prompt", "Size", "Model", "Clip skip"))
 
 
 def test_an_empty_prompt_leaves_the_line_of_parameters_alone():
-    assert parameters_text(HOUSE.model_copy(update={"prompt": ""}), {}).startswith("Steps: 20")
+    assert parameters_text(HOUSE.model_copy(update={"prompt": ""})).startswith("Steps: 20")
 
 
 def test_parameters_quote_a_name_that_would_break_the_line():
     request = HOUSE.model_copy(update={"checkpoint": 'a, b: "c"'})
-    assert r'Model: "a, b: \"c\""' in parameters_text(request, {})
+    assert r'Model: "a, b: \"c\""' in parameters_text(request)
 
 
 def test_loras_stand_in_the_prompt_of_the_parameters():
     request = HOUSE.model_copy(update={"loras": (LoraUse(name="ink", strength=0.8), LoraUse(name="wool"))})
-    assert parameters_text(request, {}).startswith("a red house <lora:ink:0.8> <lora:wool:1>\n")
+    assert parameters_text(request).startswith("a red house <lora:ink:0.8> <lora:wool:1>\n")
 
 
 def test_other_programs_find_the_parameters_in_the_file():
