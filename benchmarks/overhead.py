@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -60,12 +61,13 @@ def _raw_pipeline(request: TextToImage, dtype: str, threads: int):
     pipe.set_progress_bar_config(disable=True)
 
     def draw() -> Image.Image:
-        return pipe(
+        answer: Any = pipe(
             request.prompt,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
             generator=torch.Generator("cpu").manual_seed(request.seed),
-        ).images[0]
+        )
+        return answer.images[0]
 
     return draw
 

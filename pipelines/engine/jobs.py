@@ -1,8 +1,8 @@
 """Jobs and their events: all that a face knows of the engine. No torch here.
 
-Requests go down, events come up, both as JSON. A job's events are, in order: `Warned` where the request calls for it,
-`Queued` (as its place changes), `Loading`, `Progress` and `Warned` as it runs, one `Saved` per picture, and at its end
-exactly one of `Finished`, `Failed` and `Stopped`.
+Requests go down, events come up, both as JSON. A job's events are, in order: `Queued` (again as its
+place changes), `Loading`, `Progress` and `Warned` as it runs, one `Saved` per picture, and at its end exactly one of
+`Finished`, `Failed` and `Stopped`. What the request itself calls to warn of comes right after the first `Queued`.
 """
 
 import asyncio
@@ -110,10 +110,9 @@ class Job:
     """One submitted request. Any thread may read it; `events()` and `stream()` may be called any number of times,
     each giving all events from the first (of an ended job without the previews)."""
 
-    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None], warnings: Sequence[str] = ()):
+    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None]):
         self.id = uuid.uuid4().hex
         self.request = request
-        self.warnings = tuple(warnings)
         self.created = time.time()
         self._cancel = cancel
         self._events: list[Event] = []

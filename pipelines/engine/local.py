@@ -88,7 +88,7 @@ class LocalEngine:
 
     def submit(self, request: AnyRequest) -> Job:
         resolved = self._resolve(request)
-        job = Job(resolved, self._cancel, request.warnings)
+        job = Job(resolved, self._cancel)
         with self._lock:
             if self._ended is not None:
                 raise self._ended.with_traceback(None)
@@ -96,10 +96,10 @@ class LocalEngine:
                 raise Busy(f"{len(self._waiting)} jobs are waiting, which is the limit. Try again in a minute.")
             self._jobs[job.id] = job
             self._forget_oldest()
-            for warning in job.warnings:
-                job.put(Warned(message=warning))
             self._waiting.append(job)
             job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
+            for warning in request.warnings:
+                job.put(Warned(message=warning))
         self._wake()
         return job
 

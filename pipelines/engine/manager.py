@@ -80,7 +80,8 @@ class PipelineManager:
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
 
-        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before then still is.
+        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before
+        then still is.
         """
         self._catalog.check_loras(loras)
         started = time.perf_counter()
