@@ -1,9 +1,13 @@
 import errno
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -136,3 +140,66 @@ def test_refusals_of_the_disk_are_no_lack_of_connection(number, reason):
     problem = DryRunError("Dry run cannot be performed")
     problem.__cause__ = OSError(number, "refused")
     assert reason in reason_of(problem)
+
+
+COMMIT = "c0ffee" * 6 + "c0ff"
+FETCHING = """
+import sys
+from pathlib import Path
+from pipelines.engine.hub import download
+told = []
+model = download(sys.argv[1], offline=False, half=True, report=told.append)
+print(*sorted(path.relative_to(model.path).as_posix() for path in Path(model.path).glob("*/*.safetensors")))
+print(model.native_size, told[-1].fraction, download(sys.argv[1], offline=True, half=True, report=print) == model)
+"""
+
+
+class _Repository(BaseHTTPRequestHandler):
+    """Serves the files of `folder` as the Hub serves a repository's."""
+
+    folder: Path
+
+    def do_GET(self):
+        if self.path.startswith("/api/") and "/tree/" in self.path:
+            files = [path for path in self.folder.glob("**/*") if path.is_file()]
+            names = {path: path.relative_to(self.folder).as_posix() for path in files}
+            tree = [{"type": "file", "path": names[path], "size": path.stat().st_size, "oid": "0"} for path in files]
+            return self.answer(json.dumps(tree).encode())
+        if self.path.startswith("/api/"):
+            return self.answer(json.dumps({"id": "a/b", "sha": COMMIT, "siblings": []}).encode())
+        return self.answer((self.folder / self.path.split(COMMIT + "/")[1]).read_bytes())
+
+    do_HEAD = do_GET
+
+    def answer(self, content):
+        self.send_response(200)
+        tag = hashlib.sha1(content).hexdigest()
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{tag}"', "Content-Length": len(content)}
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_repository_is_downloaded_once_and_only_what_is_loaded(tmp_path):
+    folder = write_folder(tmp_path / "repository")
+    whole = folder / "unet/diffusion_pytorch_model.safetensors"
+    shutil.copy(whole, whole.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    (folder / "unet/diffusion_pytorch_model.bin").write_bytes(b"pickled")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Repository,), {"folder": folder}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    here = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-c", FETCHING, "a/b"]
+    told = subprocess.run(command, env=os.environ | here, stdout=subprocess.PIPE, text=True, check=True).stdout
+    server.shutdown()
+    server.server_close()
+    assert told.splitlines() == [
+        "text_encoder/model.safetensors unet/diffusion_pytorch_model.fp16.safetensors "
+        "vae/diffusion_pytorch_model.safetensors",
+        "(128, 128) 1.0 True",
+    ]
