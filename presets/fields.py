@@ -5,8 +5,8 @@ A field's `json_schema_extra` carries what the faces need beside pydantic's own 
 "advanced" the rest).
 """
 
-import math
 import re
+import sys
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -33,9 +33,9 @@ def whole_number(value: Any) -> Any:
     return value
 
 
-def real_number(value: Any) -> Any:
-    """`value` as float if it is a finite number; bool and text are refused."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def real_number(value: Any) -> float:
+    """`value` as float if it is a finite number that a float can hold; bool and text are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise PydanticCustomError("real_number", "must be a finite number")
     return float(value)
 
@@ -48,8 +48,8 @@ def adapter_strength(value: Any) -> float:
 
 
 def seed_number(value: Any) -> Any:
-    """As `whole_number`, but digits in a string are accepted: browsers round what is over 2^53."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\s*", value):
+    """As `whole_number`, but (ASCII) digits in a string are accepted: browsers round what is over 2^53."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,20}\s*", value):
         return int(value)
     return whole_number(value)
 

@@ -20,6 +20,9 @@ from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
 
+NAME_COMPARED = 100
+"""Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
+
 
 class Request(BaseModel):
     """Base of all kinds. `kind` is the stem that names its tab, endpoint, command and presets."""
@@ -172,7 +175,7 @@ def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField
     if detail["type"] == "missing":
         path = ".".join(str(part) for part in location)
         return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
-    code = _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code")
+    code = _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
     return InvalidField(name, _sentence(kind, location, detail), code=code)
 
 
@@ -201,10 +204,18 @@ def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: An
         return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
     allowed = allowed_values(kind, name)
     if detail["type"] == "literal_error":
-        near = get_close_matches(str(value), allowed.split(", "), n=1, cutoff=0.0)
-        return f"{label} cannot be {shortened(value, 30)}. Did you mean {near[0]!r}? Allowed: {allowed}."
+        return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"
     reason = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
+
+
+def _instead(value: Any, allowed: str) -> str:
+    """What `value` should be one of, the nearest first where it is text."""
+    choices = allowed.split(", ")
+    if len(choices) == 1:
+        return f"It must be {allowed!r}."
+    near = get_close_matches(value[:NAME_COMPARED], choices, n=1, cutoff=0.0) if isinstance(value, str) else []
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {allowed}."
 
 
 @functools.cache
@@ -219,6 +230,8 @@ def allowed_values(kind: type[BaseModel], name: str) -> str:
     for part in (schema, *schema.get("anyOf", ())):
         if "enum" in part:
             return ", ".join(part["enum"])
+        if "const" in part:
+            return part["const"]
         if "minimum" in part and "maximum" in part:
             step = " in steps of 8" if schema.get("unit") == "px" else ""
             return f"{part['minimum']} to {part['maximum']}{step}"
