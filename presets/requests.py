@@ -175,7 +175,9 @@ def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField
     if detail["type"] == "missing":
         path = ".".join(str(part) for part in location)
         return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
-    code = _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
+    code = (
+        _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
+    )
     return InvalidField(name, _sentence(kind, location, detail), code=code)
 
 

@@ -28,10 +28,10 @@ def add_endpoints(engine: Engine) -> None:
         _add(engine, name, kind)
 
 
-def indexes(page: gr.Blocks) -> dict[int, str]:
-    """Gradio's number of each endpoint -> its name."""
+def indexes(page: gr.Blocks) -> dict[int, str | None]:
+    """Gradio's number of each event -> its endpoint's name, None for the page's own events."""
     names = {number: str(function.api_name) for number, function in page.fns.items()}
-    return {number: name for number, name in names.items() if name in ENDPOINTS}
+    return {number: name if name in ENDPOINTS else None for number, name in names.items()}
 
 
 def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
