@@ -81,6 +81,16 @@ def without_control_characters(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def cleaned(value: Any) -> Any:
+    """`value` without control characters if it is text."""
+    return without_control_characters(value) if isinstance(value, str) else value
+
+
+def is_cleaned(given: Any, kept: Any) -> bool:
+    """Whether `kept` is the text `given` after control characters, other than those of line ends, were removed."""
+    return isinstance(given, str) and _CONTROL.search(given) is not None and kept == without_control_characters(given)
+
+
 def _extra(code: str, label: str, group: str, **more: Any) -> dict[str, Any]:
     return {"code": code, "label": label, "group": group, **more}
 
@@ -94,6 +104,7 @@ Prompt = Annotated[
         description="What the picture shows. (word:1.2) weighs a word, [word] weakens it, BREAK starts a new part.",
         json_schema_extra=_extra("E-PROMPT-LONG", "Prompt", "basic", lines=3),
     ),
+    BeforeValidator(cleaned),
     BeforeValidator(encodable),
     AfterValidator(prompts.check),
 ]
@@ -104,6 +115,7 @@ NegativePrompt = Annotated[
         description="What the picture should not show. The same syntax as the prompt.",
         json_schema_extra=_extra("E-PROMPT-LONG", "Negative prompt", "basic", lines=2),
     ),
+    BeforeValidator(cleaned),
     BeforeValidator(encodable),
     AfterValidator(prompts.check),
 ]

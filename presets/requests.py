@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, prompts
@@ -30,10 +30,32 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
 
+    _cleaned: tuple[str, ...] = ()
+    """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_what_is_cleaned(
+        cls: type[RequestType], values: Any, build: ModelWrapValidatorHandler[RequestType]
+    ) -> RequestType:
+        request = build(values)
+        if isinstance(values, dict):
+            request._cleaned = tuple(
+                name for name in cls.model_fields if fields.is_cleaned(values.get(name), getattr(request, name))
+            )
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        """Equal are requests that want the same, whatever was removed on the way."""
+        return isinstance(other, type(self)) and self.__dict__ == other.__dict__
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about what will be done otherwise than the person may think. Never an error."""
-        return ()
+        """Sentences about what is done otherwise than the person may think. Never an error.
+
+        Those about characters that were removed are known only to the request that was given them and its copies.
+        """
+        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
 
 
 class LoraUse(BaseModel):
@@ -114,25 +136,18 @@ class TextToImage(Request):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        cleaned = ("prompt", "negative_prompt")
-        names = [
-            name for name in cleaned if fields.without_control_characters(getattr(self, name)) != getattr(self, name)
-        ]
-        sentences = [f"Control characters were removed from the {name.replace('_', ' ')}." for name in names]
-        if prompts.parse(self.negative_prompt).loras:
-            sentences.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
-        return tuple(sentences)
+        if not prompts.parse(self.negative_prompt).loras:
+            return super().warnings
+        return (*super().warnings, "LoRA tags in the negative prompt have no effect; write them in the prompt.")
 
     def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
-        """This request with nothing left to chance: the seed drawn, sizes and checkpoint named, text cleaned.
+        """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
 
         `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
         """
         seed = self.seed if self.seed != fields.RANDOM_SEED else random.SystemRandom().randrange(2**32)
         return self.model_copy(
             update={
-                "prompt": fields.without_control_characters(self.prompt),
-                "negative_prompt": fields.without_control_characters(self.negative_prompt),
                 "checkpoint": checkpoint,
                 "width": self.width or native_size[0],
                 "height": self.height or native_size[1],

@@ -169,9 +169,29 @@ def test_each_picture_of_a_request_has_the_next_seed_and_stands_alone():
 
 
 def test_removed_control_characters_are_warned_of_and_others_are_not():
-    assert TextToImage(prompt="a\tb\nc \u202e", negative_prompt="").warnings == ()
+    assert TextToImage(prompt="a\tb\r\nc \u202e", checkpoint="\x00").warnings == ()
     (warning,) = TextToImage(prompt="", negative_prompt="\x07").warnings
     assert "negative prompt" in warning
+
+
+@pytest.mark.parametrize("make", [lambda **values: parse(TextToImage, values), TextToImage])
+def test_control_characters_are_removed_before_anything_reads_the_prompt(make):
+    request = make(prompt="(a:1\x000)", count=2)
+    assert (request.prompt, len(request.warnings)) == ("(a:10)", 1)
+    assert request.resolved("", (64, 64)).picture(1).warnings == request.warnings
+    with pytest.raises((InvalidField, ValidationError), match="1e9"):
+        make(prompt="(a:1\x00e9)")
+
+
+def test_a_prompt_is_as_long_as_what_is_left_of_it():
+    assert len(parse(TextToImage, {"prompt": "x" * 20_000 + "\x00" * 10}).prompt) == 20_000
+
+
+def test_a_request_that_was_written_down_and_read_again_is_clean():
+    request = TextToImage(prompt="a\x00 house")
+    again = TextToImage.model_validate_json(request.model_dump_json())
+    assert (again.prompt, again.warnings) == ("a house", ())
+    assert {again, request} == {request}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
