@@ -22,6 +22,7 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
+from presets.requests import AnyRequest
 from tabs import markup
 from tabs.form import Form
 from tabs.output import Output, Updates
@@ -40,7 +41,7 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
     async def run(*values: Any) -> AsyncGenerator[Updates, None]:
         *fields, pictures = values
         try:
-            job = engine.submit(form.request(fields))
+            job = await submit(engine, form.request(fields))
         except UserError as problem:
             yield {output.status: markup.error(str(problem))}
             return
@@ -101,6 +102,24 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
     )
     running.then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
+
+
+async def submit(engine: Engine, request: AnyRequest) -> Job:
+    """`engine.submit`, which reads the disk, without holding up the event loop.
+
+    A caller that is cancelled meanwhile leaves no job behind.
+    """
+    submitting = asyncio.create_task(asyncio.to_thread(engine.submit, request))
+    try:
+        return await asyncio.shield(submitting)
+    except asyncio.CancelledError:
+        submitting.add_done_callback(_cancel_job)
+        raise
+
+
+def _cancel_job(submitting: "asyncio.Task[Job]") -> None:
+    if not submitting.cancelled() and not submitting.exception():
+        submitting.result().cancel()
 
 
 async def _paced(job: Job) -> AsyncGenerator[Event, None]:

@@ -10,7 +10,7 @@ from presets.errors import UserError
 from presets.requests import TextToImage
 from tabs.form import Form
 from tabs.output import Output
-from tabs.run import connect, ending_line, progress_line, waiting_line
+from tabs.run import connect, ending_line, progress_line, submit, waiting_line
 from tests.fake_engine import FakeEngine
 
 
@@ -19,6 +19,18 @@ class StartingEngine(FakeEngine):
 
     def status(self) -> EngineStatus:
         return EngineStatus(state="starting")
+
+
+class SlowEngine(FakeEngine):
+    """An engine that takes a request only once `disk` is set, as if it read a slow one."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, gate=threading.Event())
+        self.disk = threading.Event()
+
+    def submit(self, request: TextToImage) -> Job:
+        assert self.disk.wait(5)
+        return super().submit(request)
 
 
 class Page:
@@ -98,6 +110,32 @@ def test_closing_the_page_cancels_its_job(tmp_path: Path):
         await updates.aclose()
 
     asyncio.run(leave_early())
+    assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
+
+
+def test_a_slow_disk_holds_up_nobody_else(tmp_path: Path):
+    engine = SlowEngine(tmp_path)
+
+    async def set_disk_meanwhile() -> Job:
+        asyncio.get_running_loop().call_later(0.01, engine.disk.set)
+        return await submit(engine, TextToImage(prompt=""))
+
+    job = asyncio.run(set_disk_meanwhile())
+    job.cancel()
+    assert engine.submitted == [job]
+
+
+def test_who_leaves_before_the_request_was_taken_leaves_no_job_behind(tmp_path: Path):
+    engine = SlowEngine(tmp_path)
+
+    async def leave_early() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(submit(engine, TextToImage(prompt="")), 0.05)
+        engine.disk.set()
+        while not (engine.submitted and engine.submitted[0].done):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(leave_early(), 5))
     assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
 
 
