@@ -25,7 +25,7 @@ from presets.errors import UserError
 from presets.requests import AnyRequest
 from tabs import markup
 from tabs.form import Form
-from tabs.output import Output, Updates
+from tabs.output import Output, Pictures, Updates
 
 PROGRESS_SECONDS = 0.05
 """Steps that follow each other faster than this are not all drawn."""
@@ -67,8 +67,13 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         if job:
             job.cancel()
 
-    def idle() -> tuple[Any, Any]:
-        return gr.update(interactive=True), gr.update(interactive=False)
+    def settle(pictures: Pictures, selected: int) -> Updates:
+        """However the job ended: the buttons as before it, and on the stage no preview but the selected picture."""
+        return {
+            generate: gr.update(interactive=True),
+            cancel: gr.update(interactive=False),
+            output.stage: output.stage_of(pictures, selected),
+        }
 
     def complaint(*values: Any) -> Any:
         """What the validator says beside a field, here too, as the field may lie in a closed part of the form.
@@ -100,7 +105,14 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         show_progress="hidden",
         api_visibility="private",
     )
-    running.then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
+    running.then(
+        settle,
+        [output.pictures, output.selected],
+        [generate, cancel, output.stage],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
@@ -181,6 +193,12 @@ def starting_line(engine: Engine) -> str:
     return ""
 
 
+def stopped_line(engine: Engine) -> str:
+    """Why nothing can be made any more, as HTML; empty while the engine runs."""
+    status = engine.status()
+    return markup.error(f"The engine is stopped: {status.detail}") if status.state == "stopped" else ""
+
+
 def progress_line(event: Progress) -> str:
     """Such as "Picture 1 of 2 · step 7 of 20 · 1.2 s, about 2 s left"."""
     picture = f"Picture {event.picture} of {event.pictures} · " if event.pictures > 1 else ""
@@ -203,12 +221,12 @@ def warnings_of(job: Job) -> list[str]:
 
 
 def watch_start(engine: Engine, page: gr.Blocks, place: gr.HTML) -> None:
-    """Say in `place` what a freshly opened page waits for, until the engine is ready."""
+    """Say in `place` what a freshly opened page waits for, until the engine is ready, or why it never will be."""
 
     async def watch() -> AsyncGenerator[str, None]:
         while line := starting_line(engine):
             yield markup.notice(f"{line} You can write your prompt meanwhile; Generate will run as soon as it is done.")
             await asyncio.sleep(STATUS_SECONDS)
-        yield ""
+        yield stopped_line(engine)
 
     page.load(watch, None, place, concurrency_limit=None, show_progress="hidden", api_visibility="private")

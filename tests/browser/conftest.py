@@ -1,10 +1,13 @@
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from pipelines.engine.jobs import Engine
+from pipelines.engine.jobs import Engine, Progress
+from presets.requests import TextToImage
 from tests.fake_engine import FakeEngine
 from tests.served import served
 
@@ -20,6 +23,16 @@ QUIET = (
 )
 
 
+class PreviewingEngine(FakeEngine):
+    """Shows a grey picture after the first step and then now and then."""
+
+    def _progress(self, request: TextToImage, index: int, step: int) -> Progress:
+        preview = io.BytesIO()
+        Image.new("RGB", (8, 8), "grey").save(preview, "JPEG")
+        shown = preview.getvalue() if step % 20 == 1 else None
+        return super()._progress(request, index, step).model_copy(update={"preview": shown})
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the engine saves to."""
@@ -29,7 +42,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine(pictures: Path) -> Engine:
     """The engine behind the page of all browser tests."""
-    return FakeEngine(pictures, step_seconds=0.05)
+    return PreviewingEngine(pictures, step_seconds=0.05)
 
 
 @pytest.fixture(scope="session")

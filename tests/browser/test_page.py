@@ -6,6 +6,7 @@ PROMPT = "#text-to-image-prompt textarea"
 STEPS = "#text-to-image-steps input[type=number]"
 SEED = "#text-to-image-seed input"
 FINISHED = "#stage .stage.finished img"
+PREVIEW = "#stage .stage.preview img"
 
 
 def generate(page: Page, prompt: str, steps: int = 4) -> None:
@@ -46,9 +47,11 @@ def test_the_picture_can_be_downloaded_as_it_was_saved(page: Page, pictures):
 def test_cancel_stops_this_job_and_the_next_one_works(page: Page):
     generate(page, "a boat", steps=150)
     expect(page.locator("#status")).to_contain_text("of 150")
+    expect(page.locator(PREVIEW)).to_be_visible()
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled.")
     expect(page.locator("#cancel")).to_be_disabled()
+    expect(page.locator("#stage .stage.empty")).to_be_visible()
     generate_to_the_end(page, "a boat")
 
 

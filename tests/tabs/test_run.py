@@ -10,15 +10,19 @@ from presets.errors import UserError
 from presets.requests import TextToImage
 from tabs.form import Form
 from tabs.output import Output
-from tabs.run import connect, ending_line, progress_line, submit, waiting_line
+from tabs.run import connect, ending_line, progress_line, submit, waiting_line, watch_start
 from tests.fake_engine import FakeEngine
 
 
-class StartingEngine(FakeEngine):
-    """An engine whose worker still loads its libraries."""
+class EngineThatSays(FakeEngine):
+    """An engine whose status is given."""
+
+    def __init__(self, folder: Path, **status):
+        super().__init__(folder)
+        self.said = EngineStatus(**status)
 
     def status(self) -> EngineStatus:
-        return EngineStatus(state="starting")
+        return self.said
 
 
 class SlowEngine(FakeEngine):
@@ -44,7 +48,8 @@ class Page:
             self.form.widget("count")
             self.output = Output()
             connect(engine, self.form, self.output, gr.Button("Generate"), gr.Button("Cancel"))
-        self.generate = next(event.fn for event in blocks.fns.values() if event.name == "run")
+        handlers = {event.name: event.fn for event in blocks.fns.values()}
+        self.generate, self.settle = handlers["run"], handlers["settle"]
 
     def run(self, *values) -> list[dict]:
         async def collect() -> list[dict]:
@@ -74,6 +79,13 @@ def test_the_selected_picture_is_shown_with_its_seed_and_settings(tmp_path: Path
     assert str(saved.request.seed) in details
     assert "&lt;b&gt;a boat" in details
     assert saved.path.name in page.last(updates, page.output.stage)
+
+
+def test_after_a_job_the_stage_shows_the_picture_that_the_buttons_act_on(tmp_path: Path):
+    page = Page(FakeEngine(tmp_path))
+    assert "empty" in page.settle((), 0)[page.output.stage]
+    pictures = page.last(page.run("a boat", 1, 2), page.output.pictures)
+    assert pictures[1].path.name in page.settle(pictures, 1)[page.output.stage]
 
 
 def test_a_wrong_field_is_named_and_nothing_is_queued(tmp_path: Path):
@@ -141,8 +153,20 @@ def test_who_leaves_before_the_request_was_taken_leaves_no_job_behind(tmp_path: 
 
 def test_waiting_says_what_for(tmp_path: Path):
     assert waiting_line(FakeEngine(tmp_path), Queued(position=3)) == "Waiting: 2 before this one"
-    assert waiting_line(StartingEngine(tmp_path), Queued(position=1)) == "Loading libraries…"
+    assert waiting_line(EngineThatSays(tmp_path, state="starting"), Queued(position=1)) == "Loading libraries…"
     assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
+
+
+def test_a_freshly_opened_page_says_why_nothing_can_be_made(tmp_path: Path):
+    engine = EngineThatSays(tmp_path, state="stopped", detail="no <CUDA> device was found")
+    with gr.Blocks() as page:
+        watch_start(engine, page, gr.HTML())
+    (watch,) = [event.fn for event in page.fns.values()]
+
+    async def lines() -> list[str]:
+        return [line async for line in watch()]
+
+    assert "The engine is stopped: no &lt;CUDA&gt; device was found" in asyncio.run(lines())[-1]
 
 
 def test_progress_is_told_in_pictures_steps_and_seconds():
