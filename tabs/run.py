@@ -10,6 +10,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import (
     Engine,
+    EngineStatus,
     Event,
     Failed,
     Finished,
@@ -178,9 +179,15 @@ def waiting_line(engine: Engine, event: Queued) -> str:
     """What a job that has not begun waits for."""
     if event.detail:
         return event.detail
-    if event.position > 1:
-        return f"Waiting: {event.position - 1} before this one"
+    before = event.position - 1 + _is_behind_running_job(engine.status(), event)
+    if before:
+        return f"Waiting: {before} before this one"
     return starting_line(engine) or "Waiting for the worker…"
+
+
+def _is_behind_running_job(status: EngineStatus, event: Queued) -> bool:
+    """Whether the job that runs is another than the one of `event`: while this one waits, it is counted as waiting."""
+    return status.state == "busy" and status.waiting >= event.position
 
 
 def starting_line(engine: Engine) -> str:

@@ -157,6 +157,20 @@ def test_waiting_says_what_for(tmp_path: Path):
     assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
 
 
+@pytest.mark.parametrize(
+    ("state", "waiting", "position", "line"),
+    [
+        ("busy", 1, 1, "Waiting: 1 before this one"),
+        ("busy", 3, 2, "Waiting: 2 before this one"),
+        ("busy", 0, 1, "Waiting for the worker…"),  # it is this job that runs
+        ("ready", 1, 1, "Waiting for the worker…"),
+    ],
+)
+def test_the_job_that_runs_is_one_of_those_waited_for(tmp_path: Path, state, waiting, position, line):
+    engine = EngineThatSays(tmp_path, state=state, waiting=waiting)
+    assert waiting_line(engine, Queued(position=position)) == line
+
+
 def test_a_freshly_opened_page_says_why_nothing_can_be_made(tmp_path: Path):
     engine = EngineThatSays(tmp_path, state="stopped", detail="no <CUDA> device was found")
     with gr.Blocks() as page:
