@@ -5,12 +5,30 @@ UserError                 a sentence for the person, with a code such as "E-SIZE
 (pipelines/engine/errors.py adds those about models and jobs)
 """
 
+import reprlib
+
 MESSAGE_LIMIT = 300
+DIGITS_SHOWN = 300
+"""Python itself refuses to write a number of over 4300 digits."""
+
+
+class _Repr(reprlib.Repr):
+    """Reads only the beginning of a value, however long or deep it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = MESSAGE_LIMIT
+
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002
+        return repr(x) if abs(x) < 10**DIGITS_SHOWN else f"a number of over {DIGITS_SHOWN} digits"
+
+
+_repr = _Repr()
 
 
 def shortened(value: object, limit: int = 60) -> str:
-    """`repr(value)` cut to `limit` characters, safe to stand in a sentence whatever the value is."""
-    text = repr(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    """`repr(value)` cut to `limit` characters (at most 300), safe to stand in a sentence whatever the value is."""
+    text = _repr.repr(value).encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

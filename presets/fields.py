@@ -5,8 +5,8 @@ A field's `json_schema_extra` carries what the faces need beside pydantic's own 
 "advanced" the rest).
 """
 
-import math
 import re
+import sys
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -33,9 +33,9 @@ def whole_number(value: Any) -> Any:
     return value
 
 
-def real_number(value: Any) -> Any:
-    """`value` as float if it is a finite number; bool and text are refused."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def real_number(value: Any) -> float:
+    """`value` as float if it is a finite number that a float can hold; bool and text are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise PydanticCustomError("real_number", "must be a finite number")
     return float(value)
 
@@ -48,8 +48,8 @@ def adapter_strength(value: Any) -> float:
 
 
 def seed_number(value: Any) -> Any:
-    """As `whole_number`, but digits in a string are accepted: browsers round what is over 2^53."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\s*", value):
+    """As `whole_number`, but (ASCII) digits in a string are accepted: browsers round what is over 2^53."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,20}\s*", value):
         return int(value)
     return whole_number(value)
 
@@ -81,6 +81,16 @@ def without_control_characters(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def cleaned(value: Any) -> Any:
+    """`value` without control characters if it is text."""
+    return without_control_characters(value) if isinstance(value, str) else value
+
+
+def is_cleaned(given: Any, kept: Any) -> bool:
+    """Whether `kept` is the text `given` after control characters, other than those of line ends, were removed."""
+    return isinstance(given, str) and _CONTROL.search(given) is not None and kept == without_control_characters(given)
+
+
 def _extra(code: str, label: str, group: str, **more: Any) -> dict[str, Any]:
     return {"code": code, "label": label, "group": group, **more}
 
@@ -94,6 +104,7 @@ Prompt = Annotated[
         description="What the picture shows. (word:1.2) weighs a word, [word] weakens it, BREAK starts a new part.",
         json_schema_extra=_extra("E-PROMPT-LONG", "Prompt", "basic", lines=3),
     ),
+    BeforeValidator(cleaned),
     BeforeValidator(encodable),
     AfterValidator(prompts.check),
 ]
@@ -104,6 +115,7 @@ NegativePrompt = Annotated[
         description="What the picture should not show. The same syntax as the prompt.",
         json_schema_extra=_extra("E-PROMPT-LONG", "Negative prompt", "basic", lines=2),
     ),
+    BeforeValidator(cleaned),
     BeforeValidator(encodable),
     AfterValidator(prompts.check),
 ]

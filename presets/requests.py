@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, prompts
@@ -20,6 +20,9 @@ from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
 
+NAME_COMPARED = 100
+"""Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
+
 
 class Request(BaseModel):
     """Base of all kinds. `kind` is the stem that names its tab, endpoint, command and presets."""
@@ -27,10 +30,32 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
 
+    _cleaned: tuple[str, ...] = ()
+    """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_what_is_cleaned(
+        cls: type[RequestType], values: Any, build: ModelWrapValidatorHandler[RequestType]
+    ) -> RequestType:
+        request = build(values)
+        if isinstance(values, dict):
+            request._cleaned = tuple(
+                name for name in cls.model_fields if fields.is_cleaned(values.get(name), getattr(request, name))
+            )
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        """Equal are requests that want the same, whatever was removed on the way."""
+        return isinstance(other, type(self)) and self.__dict__ == other.__dict__
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about what will be done otherwise than the person may think. Never an error."""
-        return ()
+        """Sentences about what is done otherwise than the person may think. Never an error.
+
+        Those about characters that were removed are known only to the request that was given them and its copies.
+        """
+        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
 
 
 class LoraUse(BaseModel):
@@ -111,25 +136,18 @@ class TextToImage(Request):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        cleaned = ("prompt", "negative_prompt")
-        names = [
-            name for name in cleaned if fields.without_control_characters(getattr(self, name)) != getattr(self, name)
-        ]
-        sentences = [f"Control characters were removed from the {name.replace('_', ' ')}." for name in names]
-        if prompts.parse(self.negative_prompt).loras:
-            sentences.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
-        return tuple(sentences)
+        if not prompts.parse(self.negative_prompt).loras:
+            return super().warnings
+        return (*super().warnings, "LoRA tags in the negative prompt have no effect; write them in the prompt.")
 
     def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
-        """This request with nothing left to chance: the seed drawn, sizes and checkpoint named, text cleaned.
+        """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
 
         `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
         """
         seed = self.seed if self.seed != fields.RANDOM_SEED else random.SystemRandom().randrange(2**32)
         return self.model_copy(
             update={
-                "prompt": fields.without_control_characters(self.prompt),
-                "negative_prompt": fields.without_control_characters(self.negative_prompt),
                 "checkpoint": checkpoint,
                 "width": self.width or native_size[0],
                 "height": self.height or native_size[1],
@@ -172,7 +190,9 @@ def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField
     if detail["type"] == "missing":
         path = ".".join(str(part) for part in location)
         return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
-    code = _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code")
+    code = (
+        _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
+    )
     return InvalidField(name, _sentence(kind, location, detail), code=code)
 
 
@@ -201,10 +221,18 @@ def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: An
         return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
     allowed = allowed_values(kind, name)
     if detail["type"] == "literal_error":
-        near = get_close_matches(str(value), allowed.split(", "), n=1, cutoff=0.0)
-        return f"{label} cannot be {shortened(value, 30)}. Did you mean {near[0]!r}? Allowed: {allowed}."
+        return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"
     reason = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
+
+
+def _instead(value: Any, allowed: str) -> str:
+    """What `value` should be one of, the nearest first where it is text."""
+    choices = allowed.split(", ")
+    if len(choices) == 1:
+        return f"It must be {allowed!r}."
+    near = get_close_matches(value[:NAME_COMPARED], choices, n=1, cutoff=0.0) if isinstance(value, str) else []
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {allowed}."
 
 
 @functools.cache
@@ -219,6 +247,8 @@ def allowed_values(kind: type[BaseModel], name: str) -> str:
     for part in (schema, *schema.get("anyOf", ())):
         if "enum" in part:
             return ", ".join(part["enum"])
+        if "const" in part:
+            return part["const"]
         if "minimum" in part and "maximum" in part:
             step = " in steps of 8" if schema.get("unit") == "px" else ""
             return f"{part['minimum']} to {part['maximum']}{step}"

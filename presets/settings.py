@@ -3,11 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from presets.errors import UserError, shortened
 
 SETTINGS_FILE = "settings.json"
 
@@ -17,16 +20,35 @@ def _folders(value: Any) -> Any:
     return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+def _expanded(path: Path) -> Path:
+    """`path` with a `~` at its beginning replaced. Raises `ValueError` for one of a user who is not known."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no user of that name") from None
+
+
+Folder = Annotated[Path, AfterValidator(_expanded)]
+
+
+class SettingRefused(UserError):
+    """A setting that no value of its type alone makes wrong."""
+
+    code = "E-SETTINGS"
+
+
 class Settings(BaseSettings):
-    """Every setting; each can stand in `settings.json` under the home, in EASEL_<NAME> and as an argument."""
+    """Every setting; each can stand in EASEL_<NAME>, as an argument, and but for `home` in the home's settings.json."""
 
     model_config = SettingsConfigDict(env_prefix="EASEL_", extra="ignore", frozen=True)
 
-    home: Path = Field(default=Path("~/Easel"), description="Folder of models, pictures and settings.")
-    models_dir: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)] = Field(
+    home: Folder = Field(default=Path("~/Easel"), description="Folder of models, pictures and settings.")
+    models_dir: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_folders)] = Field(
         default=(), description="More folders to look for models in."
     )
-    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str | None = Field(
+        default=None, description="Address to listen on, 0.0.0.0 for all; else GRADIO_SERVER_NAME or 127.0.0.1."
+    )
     port: int | None = Field(default=None, ge=0, le=65535, description="Port of the page; 7860 or the next free one.")
     share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that draws.")
@@ -62,15 +84,22 @@ class Settings(BaseSettings):
 def load_settings(arguments: Mapping[str, Any]) -> Settings:
     """Settings from the home's file, the environment and `arguments` (those not None), the last winning.
 
-    Raises `pydantic.ValidationError` for a value that is not allowed, `ValueError` for a file that is no JSON object.
+    Raises `pydantic.ValidationError` for a value that is not allowed, `SettingRefused` for a name in the file that is
+    no setting and a folder of models that does not exist, `ValueError` for a file that is no JSON object.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     home = Path(given.get("home") or os.environ.get("EASEL_HOME") or Settings.model_fields["home"].default)
-    home = home.expanduser().absolute()
+    home = _expanded(home).absolute()
     from_file = _read_file(home / SETTINGS_FILE)
     from_environment = {name for name in Settings.model_fields if f"EASEL_{name.upper()}" in os.environ}
     kept = {name: value for name, value in from_file.items() if name not in from_environment}
-    return Settings(**{**kept, **given, "home": home})
+    settings = Settings(**{**kept, **given, "home": home})
+    for folder in settings.models_dir:
+        if not folder.is_dir():
+            raise SettingRefused(
+                f"The folder of models {shortened(str(folder), 150)} does not exist.", field="models_dir"
+            )
+    return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -79,4 +108,15 @@ def _read_file(path: Path) -> dict[str, Any]:
     values = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object.")
+    for name in values:
+        _check_name(name, path)
     return values
+
+
+def _check_name(name: str, path: Path) -> None:
+    if name == "home":
+        raise SettingRefused(f"{path} lies in the home and cannot name another; use --home or EASEL_HOME.", field=name)
+    if name not in Settings.model_fields:
+        near = get_close_matches(name[:100], Settings.model_fields, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SettingRefused(f"There is no setting {shortened(name)}.{hint} It stands in {path}.", field=name)

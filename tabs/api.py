@@ -12,6 +12,7 @@ from pipelines.engine.jobs import Engine, Event, Failed, Job, Stopped
 from presets.errors import InvalidField, UserError
 from presets.requests import KINDS, TextToImage, parse
 from tabs.output import record
+from tabs.run import submit
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
@@ -28,10 +29,10 @@ def add_endpoints(engine: Engine) -> None:
         _add(engine, name, kind)
 
 
-def indexes(page: gr.Blocks) -> dict[int, str]:
-    """Gradio's number of each endpoint -> its name."""
+def indexes(page: gr.Blocks) -> dict[int, str | None]:
+    """Gradio's number of each event -> its endpoint's name, None for the page's own events."""
     names = {number: str(function.api_name) for number, function in page.fns.items()}
-    return {number: name for number, name in names.items() if name in ENDPOINTS}
+    return {number: name if name in ENDPOINTS else None for number, name in names.items()}
 
 
 def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
@@ -42,7 +43,7 @@ def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
 
     async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
         try:
-            job = engine.submit(request(values))
+            job = await submit(engine, request(values))
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
         try:

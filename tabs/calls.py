@@ -19,14 +19,19 @@ _CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
 
 
+class UnreadableCall(UserError):
+    code = "E-API-ARGS"
+
+
 class UnknownEndpoint(UserError):
     code = "E-API-ARGS"
 
 
 class CheckedCalls:
-    """ASGI middleware. `kinds` are the requests by endpoint name, `indexes` the names by Gradio's number of them."""
+    """ASGI middleware. `kinds` are the requests by endpoint name, `indexes` the names by Gradio's number of each
+    event, None for events of the page itself."""
 
-    def __init__(self, app: ASGIApp, kinds: Mapping[str, type[TextToImage]], indexes: Mapping[int, str]):
+    def __init__(self, app: ASGIApp, kinds: Mapping[str, type[TextToImage]], indexes: Mapping[int, str | None]):
         self.app = app
         self.kinds = kinds
         self.indexes = indexes
@@ -40,17 +45,19 @@ class CheckedCalls:
             self._check(path, body)
         except InvalidField as problem:
             return await _refusal(422, [_verdict(problem)])(scope, receive, send)
+        except UnreadableCall as problem:
+            return await _refusal(400, str(problem))(scope, receive, send)
         except UnknownEndpoint as problem:
             return await _refusal(404, str(problem))(scope, receive, send)
         return await self.app(scope, _replayed(body, receive), send)
 
     def _check(self, path: str, body: bytes) -> None:
-        """Raises `UnknownEndpoint` or `InvalidField`. A body that is no JSON object is left to Gradio's own answer."""
+        """Raises `UnreadableCall`, `UnknownEndpoint` or `InvalidField`. The page's own events have other names."""
         call = _CALL.fullmatch(path)
         given = _json_object(body)
-        if given is None:
-            return
-        name = call["name"] if call else self.indexes.get(given.get("fn_index", -1))
+        if not (call and call["named"]):
+            _check_envelope(given)
+        name = call["name"] if call else self._name_of(given.get("fn_index"))
         if name is None:
             return
         if name not in self.kinds:
@@ -61,6 +68,14 @@ class CheckedCalls:
         elif isinstance(given.get("data"), list):
             _check_number(self.kinds[name], len(given["data"]))
 
+    def _name_of(self, number: Any) -> str | None:
+        """The endpoint of Gradio's `number`; None for the page's own events and where no number is given."""
+        if number is None:
+            return None
+        if not isinstance(number, int) or number not in self.indexes:
+            raise UnknownEndpoint(f"There is no event {shortened(number)}.")
+        return self.indexes[number]
+
 
 def _check_number(kind: type[TextToImage], given: int) -> None:
     names = [name for name in kind.model_fields if name != "kind"]
@@ -69,12 +84,23 @@ def _check_number(kind: type[TextToImage], given: int) -> None:
         raise InvalidField(names[min(given, len(names) - 1)], sentence, code="E-API-ARGS")
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _check_envelope(given: Mapping[str, Any]) -> None:
+    """What stands beside the list of values must be JSON in the strict sense: Gradio's complaint quotes it."""
+    beside = {name: part for name, part in given.items() if not (name == "data" and isinstance(part, list))}
+    try:
+        json.dumps(beside, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise UnreadableCall(f"The call must be plain JSON without NaN; given was {shortened(beside)}.") from None
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
+        raise UnreadableCall("The body cannot be read as JSON, or is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise UnreadableCall(f"The body must be a JSON object, but is {shortened(value)}.")
+    return value
 
 
 def _verdict(problem: InvalidField) -> dict[str, Any]:

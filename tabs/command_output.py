@@ -18,7 +18,7 @@ class OutputRefused(UserError):
     code = "E-OUTPUT"
 
 
-class Output:
+class PictureFiles:
     """Where the pictures of one run go. Raises `OutputRefused` before anything runs if that place cannot take them.
 
     `place` is a `.png` file, an existing folder, or None to leave them in the gallery alone.

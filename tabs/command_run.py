@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
 from presets.errors import UserError
 from presets.requests import parse
-from tabs.command_output import Output, ProgressLine, say
+from tabs.command_output import PictureFiles, ProgressLine, say
 
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
@@ -28,7 +28,7 @@ def run(engine: Engine, arguments: "Arguments") -> int:
         raise ValueError("No kind of request was given.")
     try:
         request = parse(arguments.kind, arguments.values)
-        output = Output(arguments.output, request.count)
+        output = PictureFiles(arguments.output, request.count)
         job = engine.submit(request)
     except UserError as error:
         return _complain(error, REFUSED)
@@ -43,7 +43,7 @@ def run(engine: Engine, arguments: "Arguments") -> int:
     return DONE if isinstance(last, Finished) else CANCELLED
 
 
-def _follow(job: Job, output: Output, line: ProgressLine) -> Event | None:
+def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:
     """Show and copy as events come; the last one, or None where Ctrl+C was pressed.
 
     The first Ctrl+C cancels the job and waits for its end, the second does not wait.
@@ -66,7 +66,7 @@ def _follow(job: Job, output: Output, line: ProgressLine) -> Event | None:
             line.clear()
 
 
-def _report(job: Job, output: Output, last: Event | None, arguments: "Arguments") -> None:
+def _report(job: Job, output: PictureFiles, last: Event | None, arguments: "Arguments") -> None:
     if not arguments.json:
         for path in output.paths:
             say(sys.stdout, str(path))

@@ -1,5 +1,6 @@
 """A form: the fields of a request as widgets where a tab puts them, and back."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
 
@@ -9,6 +10,8 @@ from presets.errors import InvalidField
 from presets.requests import Request, RequestType, field_extra, parse
 
 Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 class Form(Generic[RequestType]):
@@ -67,8 +70,8 @@ class Form(Generic[RequestType]):
         """`value` of the widget of field `name` as the request takes it; None is left out."""
         if not isinstance(value, str) or not _number_schema(self._schemas[name]):
             return value
-        digits = value.strip()
-        return int(digits) if digits.isdecimal() else digits or None
+        text = value.strip()
+        return int(text) if _WHOLE.fullmatch(text) else text or None
 
     def values(self, request: Request) -> list[Any]:
         """The request's values in the order of `inputs`."""

@@ -104,15 +104,22 @@ class Output:
     def shown(self, pictures: Pictures, index: int) -> Updates:
         """Picture `index` of the session is the big one."""
         saved = pictures[index]
-        size = (saved.request.width or 0, saved.request.height or 0)
-        source = markup.file_source(saved.path)
         return {
             self.selected: index,
-            self.stage: markup.picture(source, size, saved.request.prompt, finished=True),
+            self.stage: self.stage_of(pictures, index),
             self.download: markup.download(saved.path),
             self.details: markup.table(_rows(saved)),
             self.record: json.dumps(record(saved), indent=2, ensure_ascii=False),
         }
+
+    @staticmethod
+    def stage_of(pictures: Pictures, index: int) -> str:
+        """The stage with picture `index` of the session, or empty where there is none yet."""
+        if index >= len(pictures):
+            return markup.empty_stage()
+        saved = pictures[index]
+        size = (saved.request.width or 0, saved.request.height or 0)
+        return markup.picture(markup.file_source(saved.path), size, saved.request.prompt, finished=True)
 
 
 def record(saved: Saved) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The page: its tabs in order, and how it is served."""
 
-import os
 from pathlib import Path
 
 import gradio as gr
@@ -11,6 +10,7 @@ from presets.requests import TextToImage
 from presets.settings import Settings
 from tabs import api, text_to_image, theme
 from tabs.calls import CheckedCalls
+from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
 
 MAX_UPLOAD_BYTES = 32 * 2**20
@@ -34,13 +34,14 @@ def build_page(engine: Engine) -> gr.Blocks:
 def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
     """Serve the page and return its address; with `block` only once the process is told to stop.
 
-    Files under `pictures` can be fetched by every visitor, and no others. The port is 7860 or the next free one where
-    the settings name none. On a Space the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide.
+    PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
+    port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
+    from 7860 on.
     """
     gr.set_static_paths([pictures])
     page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
     _, address, _ = page.launch(
-        server_name=None if "GRADIO_SERVER_NAME" in os.environ else settings.host,
+        server_name=settings.host,
         server_port=settings.port,
         share=settings.share,
         prevent_thread_lock=not block,
@@ -48,7 +49,12 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         footer_links=["api", "settings"],
         run_history=False,
         allowed_paths=[str(pictures)],
-        app_kwargs={"middleware": [Middleware(CheckedCalls, kinds=api.ENDPOINTS, indexes=api.indexes(page))]},
+        app_kwargs={
+            "middleware": [
+                Middleware(CheckedCalls, kinds=api.ENDPOINTS, indexes=api.indexes(page)),
+                Middleware(OnlyPictures, folder=pictures),
+            ]
+        },
         max_file_size=MAX_UPLOAD_BYTES,
         enable_monitoring=False,
         ssr_mode=False,

@@ -10,6 +10,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import (
     Engine,
+    EngineStatus,
     Event,
     Failed,
     Finished,
@@ -22,9 +23,10 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
+from presets.requests import AnyRequest
 from tabs import markup
 from tabs.form import Form
-from tabs.output import Output, Updates
+from tabs.output import Output, Pictures, Updates
 
 PROGRESS_SECONDS = 0.05
 """Steps that follow each other faster than this are not all drawn."""
@@ -40,7 +42,7 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
     async def run(*values: Any) -> AsyncGenerator[Updates, None]:
         *fields, pictures = values
         try:
-            job = engine.submit(form.request(fields))
+            job = await submit(engine, form.request(fields))
         except UserError as problem:
             yield {output.status: markup.error(str(problem))}
             return
@@ -66,8 +68,13 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         if job:
             job.cancel()
 
-    def idle() -> tuple[Any, Any]:
-        return gr.update(interactive=True), gr.update(interactive=False)
+    def settle(pictures: Pictures, selected: int) -> Updates:
+        """However the job ended: the buttons as before it, and on the stage no preview but the selected picture."""
+        return {
+            generate: gr.update(interactive=True),
+            cancel: gr.update(interactive=False),
+            output.stage: output.stage_of(pictures, selected),
+        }
 
     def complaint(*values: Any) -> Any:
         """What the validator says beside a field, here too, as the field may lie in a closed part of the form.
@@ -99,8 +106,33 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         show_progress="hidden",
         api_visibility="private",
     )
-    running.then(idle, None, [generate, cancel], queue=False, show_progress="hidden", api_visibility="private")
+    running.then(
+        settle,
+        [output.pictures, output.selected],
+        [generate, cancel, output.stage],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
+
+
+async def submit(engine: Engine, request: AnyRequest) -> Job:
+    """`engine.submit`, which reads the disk, without holding up the event loop.
+
+    A caller that is cancelled meanwhile leaves no job behind.
+    """
+    submitting = asyncio.create_task(asyncio.to_thread(engine.submit, request))
+    try:
+        return await asyncio.shield(submitting)
+    except asyncio.CancelledError:
+        submitting.add_done_callback(_cancel_job)
+        raise
+
+
+def _cancel_job(submitting: "asyncio.Task[Job]") -> None:
+    if not submitting.cancelled() and not submitting.exception():
+        submitting.result().cancel()
 
 
 async def _paced(job: Job) -> AsyncGenerator[Event, None]:
@@ -147,9 +179,15 @@ def waiting_line(engine: Engine, event: Queued) -> str:
     """What a job that has not begun waits for."""
     if event.detail:
         return event.detail
-    if event.position > 1:
-        return f"Waiting: {event.position - 1} before this one"
+    before = event.position - 1 + _is_behind_running_job(engine.status(), event)
+    if before:
+        return f"Waiting: {before} before this one"
     return starting_line(engine) or "Waiting for the worker…"
+
+
+def _is_behind_running_job(status: EngineStatus, event: Queued) -> bool:
+    """Whether the job that runs is another than the one of `event`: while this one waits, it is counted as waiting."""
+    return status.state == "busy" and status.waiting >= event.position
 
 
 def starting_line(engine: Engine) -> str:
@@ -160,6 +198,12 @@ def starting_line(engine: Engine) -> str:
     if status.state == "restarting":
         return status.detail or "The worker is being restarted…"
     return ""
+
+
+def stopped_line(engine: Engine) -> str:
+    """Why nothing can be made any more, as HTML; empty while the engine runs."""
+    status = engine.status()
+    return markup.error(f"The engine is stopped: {status.detail}") if status.state == "stopped" else ""
 
 
 def progress_line(event: Progress) -> str:
@@ -184,12 +228,12 @@ def warnings_of(job: Job) -> list[str]:
 
 
 def watch_start(engine: Engine, page: gr.Blocks, place: gr.HTML) -> None:
-    """Say in `place` what a freshly opened page waits for, until the engine is ready."""
+    """Say in `place` what a freshly opened page waits for, until the engine is ready, or why it never will be."""
 
     async def watch() -> AsyncGenerator[str, None]:
         while line := starting_line(engine):
             yield markup.notice(f"{line} You can write your prompt meanwhile; Generate will run as soon as it is done.")
             await asyncio.sleep(STATUS_SECONDS)
-        yield ""
+        yield stopped_line(engine)
 
     page.load(watch, None, place, concurrency_limit=None, show_progress="hidden", api_visibility="private")

@@ -18,6 +18,7 @@ from tabs.run import connect
 
 PORTRAIT, LANDSCAPE = 2 / 3, 3 / 2
 """Width divided by height of the quick sizes."""
+PROBLEMS_SHOWN = 3
 
 
 def build(engine: Engine) -> Form[TextToImage]:
@@ -65,7 +66,12 @@ def _checkpoint(engine: Engine, form: Form) -> None:
     assert isinstance(box, gr.Dropdown)
     note = gr.HTML(note_of(engine.models(), names[0] if names else ""), elem_id="checkpoint-note")
     _update(box.change, lambda name: note_of(engine.models(), name), box, note)
-    _update(box.focus, lambda: gr.update(choices=[model.name for model in engine.models()]), None, box)
+    unusable = gr.HTML(problem_lines(engine.problems()), elem_id="checkpoint-problems")
+
+    def look_again() -> tuple[Any, str]:
+        return gr.update(choices=[model.name for model in engine.models()]), problem_lines(engine.problems())
+
+    _update(box.focus, look_again, None, [box, unusable])
 
 
 def _advanced(engine: Engine, form: Form) -> None:
@@ -133,6 +139,14 @@ def note_of(models: Sequence[ModelInfo], name: str) -> str:
         return ""
     width, height = model.native_size
     return f"<p>{markup.escaped(f'{model.note} Native size {width} × {height}.'.strip())}</p>"
+
+
+def problem_lines(problems: Sequence[str]) -> str:
+    """Why files among the checkpoints are not listed, the first few of them."""
+    lines = [f"Not listed: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
+    if len(problems) > PROBLEMS_SHOWN:
+        lines.append(f"… and {len(problems) - PROBLEMS_SHOWN} more")
+    return "".join(f"<p>{markup.escaped(line)}</p>" for line in lines)
 
 
 def schedules_for(sampler: str, schedule: str) -> Any:

@@ -35,7 +35,8 @@ class FakeEngine:
     """Runs each job in a thread of its own and writes its pictures into `folder`.
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
-    while `gate` is given and not set, every step waits for it (a cancelled job does not).
+    while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
+    `problems` answers.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class FakeEngine:
         self.step_seconds = step_seconds
         self.gate = gate
         self.checkpoints = tuple(checkpoints)
+        self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
         self._cancelled: set[str] = set()
@@ -75,6 +77,9 @@ class FakeEngine:
 
     def models(self) -> Sequence[ModelInfo]:
         return self.checkpoints
+
+    def problems(self) -> Sequence[str]:
+        return self.unusable
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:  # noqa: ARG002
         tokens = len(prompt.split())

@@ -249,6 +249,10 @@ class Engine(Protocol):
         """The checkpoints there are now, the default first."""
         ...
 
+    def problems(self) -> Sequence[str]:
+        """A sentence for each file among the checkpoints that cannot be used."""
+        ...
+
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         """Tokens of `prompt` for the named checkpoint ("" is the default)."""
         ...

@@ -15,6 +15,7 @@ RECORD_CHANGES = """() => {
         window.seen.sources.push(document.querySelector("#stage img")?.src ?? "");
     }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
 }"""
+PREVIEW = "#stage .stage.preview img"
 
 
 def generate(page: Page, prompt: str, steps: int = 4) -> None:
@@ -59,9 +60,11 @@ def test_the_picture_can_be_downloaded_as_it_was_saved(page: Page, pictures):
 def test_cancel_stops_this_job_and_the_next_one_works(page: Page):
     generate(page, "a boat", steps=150)
     expect(page.locator("#status")).to_contain_text("of 150")
+    expect(page.locator(PREVIEW)).to_be_visible()
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled.")
     expect(page.locator("#cancel")).to_be_disabled()
+    expect(page.locator("#stage .stage.empty")).to_be_visible()
     generate_to_the_end(page, "a boat")
 
 

@@ -1,18 +1,20 @@
+import functools
 import json
 import math
 
 import pytest
 from pydantic import ValidationError
 
-from presets.errors import MESSAGE_LIMIT, InvalidField
+from presets.errors import MESSAGE_LIMIT, InvalidField, shortened
 from presets.requests import KINDS, LoraUse, TextToImage, allowed_values, field_extra, parse
 from presets.samplers import SAMPLERS, SCHEDULES_OF
 
 SIZES = [0, -8, 8, 63, 65, 2049, 2056, 10**6, 10**30, math.nan, math.inf, 64.5, True, "512", [512]]
 STEPS = [0, -1, 151, 1001, 2.5, math.nan, True, "20", None, 10**400]
-SCALES = [math.nan, math.inf, -math.inf, -5, 30.1, 1e9, True, "7", None]
-SEEDS = [-2, 2**53, 2**64, 1.5, math.nan, "1.5", "seven", "", True, None, "9" * 5000]
-COUNTS = [0, -1, 9, 1000, 1.5, True, "2", None]
+SCALES = [math.nan, math.inf, -math.inf, -5, 30.1, 1e9, True, "7", None, 10**400, -(10**5000)]
+SEEDS = [-2, 2**53, 2**64, 1.5, math.nan, "1.5", "seven", "", True, None, "9" * 5000, "٣", 10**5000]
+COUNTS = [0, -1, 9, 1000, 1.5, True, "2", None, [10**5000]]
+DEEP = functools.reduce(lambda inner, _: [inner], range(100_000), [])
 
 REFUSED = [
     *(("prompt", "E-PROMPT-LONG", value) for value in ["x" * 20_001, "x" * 200_000]),
@@ -25,20 +27,24 @@ REFUSED = [
     *(("seed", "E-SEED", value) for value in SEEDS),
     *(("count", "E-BATCH", value) for value in COUNTS),
     *(("clip_skip", "E-CLIP-SKIP", value) for value in [0, 13, 1.5, "2", True]),
-    *(("sampler", "E-SCHEDULER", value) for value in ["", "euler", "DPM++ 2M Karras", 3, None, "<script>"]),
+    *(("sampler", "E-SCHEDULER", value) for value in ["", "euler", "DPM++ 2M Karras", 3, None, DEEP]),
+    ("sampler", "E-SCHEDULER", "<script>" * 100_000),
     *(("schedule", "E-SCHEDULER", value) for value in ["Karras", "", 1]),
-    *(("loras", "E-WEIGHT", [{"name": "ink", "strength": value}]) for value in [math.nan, math.inf, 10.5, "1", True]),
+    *(("loras", "E-WEIGHT", [{"name": "ink", "strength": value}]) for value in [math.nan, 10.5, 10**400, "1", True]),
+    ("loras", "E-API-ARGS", DEEP),
+    ("loras", "E-API-ARGS", [{"name": 10**5000}]),
     ("loras", "E-TEXT-ENCODING", [{"name": "\udfff"}]),
     ("loras", "E-LORA", [{"name": "ink"}] * 17),
     ("loras", "E-API-ARGS", "ink"),
     ("loras", "E-API-ARGS", [{"name": "ink", "weight": 1}]),
     ("loras", "E-API-ARGS", [{}]),
     ("unknown", "E-API-ARGS", 1),
+    *(("kind", "E-API-ARGS", value) for value in ["x", "", None, DEEP]),
 ]
 
 
 def shown(value: object) -> str:
-    return repr(value)[:20].encode("utf-8", "backslashreplace").decode()
+    return shortened(value, 20)
 
 
 @pytest.mark.parametrize(("field", "code", "value"), REFUSED, ids=shown)
@@ -60,7 +66,10 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_field_and_code(field, c
         ("steps", 2.5, "Steps cannot be 2.5: must be a whole number. Allowed: 1 to 150."),
         ("guidance_scale", math.nan, "Guidance scale cannot be nan: must be a finite number. Allowed: 0 to 30."),
         ("prompt", "x" * 20_001, "Prompt has 20,001 characters; at most 20,000 are allowed."),
+        ("steps", 10**5000, "Steps cannot be a number of over 300 digits: "),
         ("sampler", "Eulr", "Did you mean 'Euler'?"),
+        ("sampler", 3, "Sampler cannot be 3. Allowed: Euler,"),
+        ("kind", "x", "kind cannot be 'x'. It must be 'text-to-image'."),
         ("loras", [{"name": "ink", "strength": 11}], "from -10 to 10"),
     ],
     ids=shown,
@@ -160,9 +169,29 @@ def test_each_picture_of_a_request_has_the_next_seed_and_stands_alone():
 
 
 def test_removed_control_characters_are_warned_of_and_others_are_not():
-    assert TextToImage(prompt="a\tb\nc \u202e", negative_prompt="").warnings == ()
+    assert TextToImage(prompt="a\tb\r\nc \u202e", checkpoint="\x00").warnings == ()
     (warning,) = TextToImage(prompt="", negative_prompt="\x07").warnings
     assert "negative prompt" in warning
+
+
+@pytest.mark.parametrize("make", [lambda **values: parse(TextToImage, values), TextToImage])
+def test_control_characters_are_removed_before_anything_reads_the_prompt(make):
+    request = make(prompt="(a:1\x000)", count=2)
+    assert (request.prompt, len(request.warnings)) == ("(a:10)", 1)
+    assert request.resolved("", (64, 64)).picture(1).warnings == request.warnings
+    with pytest.raises((InvalidField, ValidationError), match="1e9"):
+        make(prompt="(a:1\x00e9)")
+
+
+def test_a_prompt_is_as_long_as_what_is_left_of_it():
+    assert len(parse(TextToImage, {"prompt": "x" * 20_000 + "\x00" * 10}).prompt) == 20_000
+
+
+def test_a_request_that_was_written_down_and_read_again_is_clean():
+    request = TextToImage(prompt="a\x00 house")
+    again = TextToImage.model_validate_json(request.model_dump_json())
+    assert (again.prompt, again.warnings) == ("a house", ())
+    assert {again, request} == {request}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

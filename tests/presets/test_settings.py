@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from presets.settings import Settings, load_settings
+from presets.settings import SettingRefused, Settings, load_settings
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def write(home: Path, **values: object) -> None:
+def write(home: Path, /, **values: object) -> None:
     (home / "settings.json").write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -52,7 +52,33 @@ def test_home_is_absolute_and_knows_the_tilde(home, monkeypatch):
     assert load_settings({"home": "~/pictures"}).home == home / "pictures"
 
 
+def test_a_user_who_is_not_known_has_no_home(home):
+    with pytest.raises(ValueError, match="no user"):
+        load_settings({"home": "~nobody-of-that-name/Easel"})
+    write(home, models_dir=["~nobody-of-that-name"])
+    with pytest.raises(ValidationError, match="no user"):
+        load_settings({})
+
+
+def test_folders_of_models_know_the_tilde_wherever_they_come_from(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    write(home, models_dir=["~"])
+    assert load_settings({}).models_dir == (home,)
+    monkeypatch.setenv("EASEL_MODELS_DIR", "~")
+    assert load_settings({}).models_dir == load_settings({"models_dir": ["~"]}).models_dir == (home,)
+
+
+def test_a_folder_of_models_that_does_not_exist_is_refused(home):
+    with pytest.raises(SettingRefused, match="nowhere' does not exist") as refused:
+        load_settings({"models_dir": [str(home), str(home / "nowhere")]})
+    assert (refused.value.code, refused.value.field) == ("E-SETTINGS", "models_dir")
+
+
 def test_folders_of_models_are_the_homes_own_and_those_given(home, monkeypatch):
+    monkeypatch.chdir(home)
+    for name in ("models a", "b", "c"):
+        Path(name).mkdir()
     monkeypatch.setenv("EASEL_MODELS_DIR", os.pathsep.join(("models a", "b")))
     assert load_settings({}).model_roots == (home / "models", Path("models a"), Path("b"))
     assert load_settings({"models_dir": ["c"]}).model_roots == (home / "models", Path("c"))
@@ -77,6 +103,12 @@ def test_a_file_that_is_no_json_object_is_refused(home, content):
         load_settings({})
 
 
-def test_unknown_names_in_the_file_are_left_to_other_versions(home):
-    write(home, from_the_future=1, port=5)
-    assert load_settings({}).port == 5
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("prot", "no setting 'prot'. Did you mean 'port'?"), ("x" * 999, "no setting 'xxx"), ("home", "use --home")],
+)
+def test_a_name_in_the_file_that_is_no_setting_is_refused(home, name, sentence):
+    write(home, **{name: 1})
+    with pytest.raises(SettingRefused) as refused:
+        load_settings({})
+    assert sentence in refused.value.message

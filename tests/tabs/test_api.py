@@ -180,6 +180,27 @@ def test_a_call_that_cannot_be_meant_gets_a_sentence(address: str, path: str, bo
     assert "[E-API-ARGS]" in answer.text
 
 
+@pytest.mark.parametrize("path", ["call/v2/text_to_image", "call/text_to_image", "queue/join"])
+@pytest.mark.parametrize(
+    "body",
+    ["[" * 100_000 + "]" * 100_000, "[" + "9" * 5000 + "]", "NaN", "[]", "boat", "\ud800"],
+    ids=["deep", "long", "nan", "list", "text", "surrogate"],
+)
+def test_a_body_that_is_no_json_object_gets_a_sentence(address: str, path: str, body: str):
+    content = body.encode("utf-8", "surrogatepass")
+    answer = httpx.post(f"{address}gradio_api/{path}", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, "[E-API-ARGS]" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("number", ["[]", "{}", '"x"', "NaN", "1e400", "1" * 400, "9999", "[NaN]", "null"])
+def test_an_event_of_a_number_that_cannot_be_is_refused(address: str, number: str):
+    content = f'{{"data": [], "session_hash": "x", "fn_index": {number}}}'
+    answer = httpx.post(
+        f"{address}gradio_api/queue/join", content=content, headers={"content-type": "application/json"}
+    )
+    assert 400 <= answer.status_code < 500
+
+
 def test_only_the_pictures_folder_is_served(address: str, engine: FakeEngine, tmp_path: Path):
     secret = tmp_path / "secret.txt"
     secret.write_text("no")

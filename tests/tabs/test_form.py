@@ -59,6 +59,9 @@ def test_an_empty_number_means_the_default(form):
         (2, 2**53, "seed", "E-SEED"),
         (3, "65", "width", "E-SIZE"),
         (3, "wide", "width", "E-SIZE"),
+        (3, "-8", "width", "E-SIZE"),
+        (3, "9" * 5000, "width", "E-SIZE"),
+        (3, "٥١٢", "width", "E-SIZE"),
         (4, "Eula", "sampler", "E-SCHEDULER"),
     ],
 )

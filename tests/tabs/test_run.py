@@ -10,15 +10,31 @@ from presets.errors import UserError
 from presets.requests import TextToImage
 from tabs.form import Form
 from tabs.output import Output
-from tabs.run import connect, ending_line, progress_line, waiting_line
+from tabs.run import connect, ending_line, progress_line, submit, waiting_line, watch_start
 from tests.fake_engine import FakeEngine
 
 
-class StartingEngine(FakeEngine):
-    """An engine whose worker still loads its libraries."""
+class EngineThatSays(FakeEngine):
+    """An engine whose status is given."""
+
+    def __init__(self, folder: Path, **status):
+        super().__init__(folder)
+        self.said = EngineStatus(**status)
 
     def status(self) -> EngineStatus:
-        return EngineStatus(state="starting")
+        return self.said
+
+
+class SlowEngine(FakeEngine):
+    """An engine that takes a request only once `disk` is set, as if it read a slow one."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, gate=threading.Event())
+        self.disk = threading.Event()
+
+    def submit(self, request: TextToImage) -> Job:
+        assert self.disk.wait(5)
+        return super().submit(request)
 
 
 class Page:
@@ -32,7 +48,8 @@ class Page:
             self.form.widget("count")
             self.output = Output()
             connect(engine, self.form, self.output, gr.Button("Generate"), gr.Button("Cancel"))
-        self.generate = next(event.fn for event in blocks.fns.values() if event.name == "run")
+        handlers = {event.name: event.fn for event in blocks.fns.values()}
+        self.generate, self.settle = handlers["run"], handlers["settle"]
 
     def run(self, *values) -> list[dict]:
         async def collect() -> list[dict]:
@@ -62,6 +79,13 @@ def test_the_selected_picture_is_shown_with_its_seed_and_settings(tmp_path: Path
     assert str(saved.request.seed) in details
     assert "&lt;b&gt;a boat" in details
     assert saved.path.name in page.last(updates, page.output.stage)
+
+
+def test_after_a_job_the_stage_shows_the_picture_that_the_buttons_act_on(tmp_path: Path):
+    page = Page(FakeEngine(tmp_path))
+    assert "empty" in page.settle((), 0)[page.output.stage]
+    pictures = page.last(page.run("a boat", 1, 2), page.output.pictures)
+    assert pictures[1].path.name in page.settle(pictures, 1)[page.output.stage]
 
 
 def test_a_wrong_field_is_named_and_nothing_is_queued(tmp_path: Path):
@@ -101,10 +125,62 @@ def test_closing_the_page_cancels_its_job(tmp_path: Path):
     assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
 
 
+def test_a_slow_disk_holds_up_nobody_else(tmp_path: Path):
+    engine = SlowEngine(tmp_path)
+
+    async def set_disk_meanwhile() -> Job:
+        asyncio.get_running_loop().call_later(0.01, engine.disk.set)
+        return await submit(engine, TextToImage(prompt=""))
+
+    job = asyncio.run(set_disk_meanwhile())
+    job.cancel()
+    assert engine.submitted == [job]
+
+
+def test_who_leaves_before_the_request_was_taken_leaves_no_job_behind(tmp_path: Path):
+    engine = SlowEngine(tmp_path)
+
+    async def leave_early() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(submit(engine, TextToImage(prompt="")), 0.05)
+        engine.disk.set()
+        while not (engine.submitted and engine.submitted[0].done):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(leave_early(), 5))
+    assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
+
+
 def test_waiting_says_what_for(tmp_path: Path):
     assert waiting_line(FakeEngine(tmp_path), Queued(position=3)) == "Waiting: 2 before this one"
-    assert waiting_line(StartingEngine(tmp_path), Queued(position=1)) == "Loading libraries…"
+    assert waiting_line(EngineThatSays(tmp_path, state="starting"), Queued(position=1)) == "Loading libraries…"
     assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting", "position", "line"),
+    [
+        ("busy", 1, 1, "Waiting: 1 before this one"),
+        ("busy", 3, 2, "Waiting: 2 before this one"),
+        ("busy", 0, 1, "Waiting for the worker…"),  # it is this job that runs
+        ("ready", 1, 1, "Waiting for the worker…"),
+    ],
+)
+def test_the_job_that_runs_is_one_of_those_waited_for(tmp_path: Path, state, waiting, position, line):
+    engine = EngineThatSays(tmp_path, state=state, waiting=waiting)
+    assert waiting_line(engine, Queued(position=position)) == line
+
+
+def test_a_freshly_opened_page_says_why_nothing_can_be_made(tmp_path: Path):
+    engine = EngineThatSays(tmp_path, state="stopped", detail="no <CUDA> device was found")
+    with gr.Blocks() as page:
+        watch_start(engine, page, gr.HTML())
+    (watch,) = [event.fn for event in page.fns.values()]
+
+    async def lines() -> list[str]:
+        return [line async for line in watch()]
+
+    assert "The engine is stopped: no &lt;CUDA&gt; device was found" in asyncio.run(lines())[-1]
 
 
 def test_progress_is_told_in_pictures_steps_and_seconds():

@@ -7,7 +7,7 @@ from presets.fields import SIDE_STEP
 from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
 from tabs.page import build_page
-from tabs.text_to_image import note_of, schedules_for, side_lengths, token_line
+from tabs.text_to_image import note_of, problem_lines, schedules_for, side_lengths, token_line
 from tests.fake_engine import FakeEngine
 
 MODELS = (ModelInfo(name="Small", family="sd1", native_size=(128, 128), size_bytes=1, note="The <small> one."),)
@@ -19,6 +19,19 @@ def test_every_field_with_a_label_has_a_widget_on_the_page_but_the_loras(tmp_pat
     fields = [name for name in TextToImage.model_fields if name not in ("kind", "loras")]
     missing = [name for name in fields if f"text-to-image-{name.replace('_', '-')}" not in identifiers]
     assert missing == []
+
+
+def test_files_that_cannot_be_used_are_told_under_the_checkpoints(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    engine.unusable = ("'<b>.ckpt' was not opened: it may run code.",)
+    shown = {getattr(block, "elem_id", None): block for block in build_page(engine).blocks.values()}
+    assert "Not listed: &#x27;&lt;b&gt;.ckpt&#x27; was not opened" in shown["checkpoint-problems"].value
+
+
+def test_a_folder_full_of_unusable_files_is_told_in_a_few_lines():
+    assert problem_lines([]) == ""
+    lines = problem_lines([f"file {number}" for number in range(100)])
+    assert (lines.count("<p>"), "and 97 more" in lines) == (4, True)
 
 
 def test_only_schedules_that_go_with_the_sampler_are_offered():

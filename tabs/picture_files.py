@@ -1,0 +1,39 @@
+"""Of the gallery's folder only the pictures are served: its index, which holds every prompt, lies there too.
+
+Gradio's own `blocked_paths` compares names in lower case before it follows links, so that a link to a folder with a
+capital letter in its name leads around it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_FILE = re.compile(r"/file[=/]")
+
+
+class OnlyPictures:
+    """ASGI middleware: HTTP 403 for files under `folder` that are no PNG."""
+
+    def __init__(self, app: ASGIApp, folder: Path):
+        self.app = app
+        self.folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._is_refused(scope["path"]):
+            return await JSONResponse({"detail": "File not allowed."}, status_code=403)(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def _is_refused(self, path: str) -> bool:
+        """Whether `path` may stand for such a file. It is read from each `/file=`, as the name may hold others."""
+        names = [path[match.end() :] for match in _FILE.finditer(path)]
+        return any(self._is_private(name) for name in names)
+
+    def _is_private(self, name: str) -> bool:
+        try:
+            file = Path(os.path.abspath(name)).resolve()  # noqa: PTH100 - as Gradio: first "..", then links
+        except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
+            return False
+        return file.is_relative_to(self.folder.resolve()) and file.suffix.lower() != ".png"
