@@ -139,7 +139,7 @@ def test_a_lora_that_cannot_be_applied_yet_is_refused_before_the_queue(real_engi
 
 
 def test_what_was_warned_of_at_submit_is_told_after_the_place_and_saved_with_the_picture(real_engine):
-    job = real_engine.submit(HOUSE.model_copy(update={"prompt": "a\x00 house", "steps": 1}))
+    job = real_engine.submit(TextToImage(prompt="a\x00 house", seed=7, steps=1))
     events = list(job.events())
     assert [type(event) for event in events[:2]] == [Queued, Warned]
     (saved,) = job.saved
@@ -203,16 +203,9 @@ def test_a_setting_that_the_machine_cannot_follow_is_told_to_every_job(tmp_path)
         engine.close()
 
 
-def test_a_warning_of_the_request_stands_in_the_pictures_metadata(real_engine):
-    saved = real_engine.submit(TextToImage(prompt="a red\x07 house", seed=7, steps=1)).result()[0]
-    recovered = read_request(saved.path)
-    assert saved.request.prompt == "a red house"
-    assert recovered.record["warnings"] == list(saved.warnings) != []
-
-
 def test_a_request_that_the_worker_refuses_fails_its_job_and_not_the_worker(real_engine):
     (before,) = workers()
-    wrong = HOUSE.model_copy(update={"prompt": "(a:1e9)"})  # as nothing that was validated can be
+    wrong = HOUSE.model_copy(update={"steps": 0})  # as nothing that was validated can be
     assert isinstance(list(real_engine.submit(wrong).events())[-1], Failed)
     assert real_engine.submit(HOUSE).result()
     assert workers() == [before]
