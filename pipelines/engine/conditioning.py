@@ -19,6 +19,9 @@ from presets import prompts
 
 REMEMBERED = 32
 
+NO_MEAN = 0.02
+"""Share of the standard deviation under which a mean counts as none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
@@ -148,13 +151,14 @@ def _layer(output: Any, encoder: Any, clip_skip: int, is_xl: bool) -> torch.Tens
 def _emphasised(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """`states` times `weights`, each chunk's mean as it was (A1111's emphasis "Original").
 
-    A mean that is nothing but rounding, as that of an untrained encoder, is not restored: the ratio would be chance.
+    A mean within `NO_MEAN` of zero, as that of an encoder that ends in a norm of its own, is not restored: the ratio of
+    two such means is chance, and may even be negative. CLIP's lies about five times further out.
     """
     if bool((weights == 1).all()):
         return states
     weighted = states.float() * weights[..., None]
     before, after = (values.mean(dim=(1, 2), keepdim=True) for values in (states.float(), weighted))
-    least = 1e-4 * states.float().std(dim=(1, 2), keepdim=True)
+    least = NO_MEAN * states.float().std(dim=(1, 2), keepdim=True)
     restored = torch.where((before.abs() > least) & (after.abs() > least), weighted * (before / after), weighted)
     return torch.where((weights == 1).all(dim=1)[:, None, None], states, restored.to(states.dtype))
 

@@ -77,7 +77,7 @@ def test_weights_multiply_the_states_and_the_mean_stays(starter_pipe):
     last = first + len(starter_pipe.tokenizer("red", add_special_tokens=False).input_ids)
     expected = plain.clone()
     expected[first:last] *= 1.5
-    if plain.mean().abs() > 1e-3:
+    if plain.mean().abs() > 0.02 * plain.std():
         expected *= plain.mean() / expected.mean()
     torch.testing.assert_close(weighted, expected, rtol=1e-3, atol=1e-4)
 
