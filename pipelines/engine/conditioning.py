@@ -152,7 +152,7 @@ def _emphasised(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """`states` times `weights`, each chunk's mean as it was (A1111's emphasis "Original").
 
     A mean within `NO_MEAN` of zero, as that of an encoder that ends in a norm of its own, is not restored: the ratio of
-    two such means is chance, and may even be negative. CLIP's lies about five times further out.
+    two such means is chance, and may even be negative.
     """
     if bool((weights == 1).all()):
         return states

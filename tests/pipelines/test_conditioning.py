@@ -4,7 +4,7 @@ import pytest
 import torch
 from checkpoints import tiny_sdxl
 
-from pipelines.engine.conditioning import Conditioner
+from pipelines.engine.conditioning import Conditioner, _emphasised
 
 PROMPT = "a red house by the sea at sunset"
 
@@ -80,6 +80,17 @@ def test_weights_multiply_the_states_and_the_mean_stays(starter_pipe):
     if plain.mean().abs() > 0.02 * plain.std():
         expected *= plain.mean() / expected.mean()
     torch.testing.assert_close(weighted, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_emphasis_restores_the_mean_of_each_chunk():
+    states = (
+        torch.randn(2, 77, 64, generator=torch.Generator().manual_seed(1)) + torch.tensor([0.5, -1.0])[:, None, None]
+    )
+    weights = torch.ones(2, 77)
+    weights[:, 3:6] = 2.0
+    emphasised = _emphasised(states, weights)
+    torch.testing.assert_close(emphasised.mean(dim=(1, 2)), states.mean(dim=(1, 2)))
+    torch.testing.assert_close(emphasised[0, 3] / emphasised[0, 9], 2 * states[0, 3] / states[0, 9])
 
 
 def test_a_long_prompt_loses_nothing(starter_pipe):
