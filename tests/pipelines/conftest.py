@@ -1,10 +1,8 @@
 """The starter model as a plain diffusers pipeline."""
 
-from pathlib import Path
-
 import pytest
 
-STARTER = Path(__file__).parents[2] / "pipelines" / "engine" / "starter"
+from pipelines.engine.catalog import STARTER
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from safetensors_files import SD1, SDXL, write_folder, write_json, write_safetensors
 
 from pipelines.engine.catalog import FAMILIES, Catalog
 from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelNotFound, ModelUnsafe
 from presets.errors import UserError
+from tests.safetensors_files import SD1, SDXL, write_folder, write_json, write_safetensors
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from checkpoints import tiny_sdxl
 
 from pipelines.engine.conditioning import Conditioner, _emphasised
+from tests.checkpoints import tiny_sdxl
 
 PROMPT = "a red house by the sea at sunset"
 

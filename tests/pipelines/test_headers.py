@@ -5,9 +5,9 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from safetensors_files import SD1, write_header, write_safetensors
 
 from pipelines.engine.headers import BrokenFile, IncompleteFile, read_header
+from tests.safetensors_files import SD1, write_header, write_safetensors
 
 
 def test_header_gives_names_and_shapes_without_reading_weights(tmp_path):

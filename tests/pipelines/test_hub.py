@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.errors import DryRunError
-from safetensors_files import write_folder
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import ModelNotFound
 from pipelines.engine.hub import cached, download, needed, reason_of
 from presets.errors import UserError
+from tests.safetensors_files import write_folder
 
 ROOT = ["model_index.json", "unet/config.json", "tokenizer/merges.txt"]
 

@@ -2,7 +2,8 @@ import subprocess
 import sys
 
 import pytest
-from checkpoints import save_folder, tiny_sd1
+
+from tests.checkpoints import save_folder, tiny_sd1
 
 CODE = """
 import sys

@@ -1,7 +1,6 @@
 import numpy
 import pytest
 import torch
-from checkpoints import save_folder, save_single_file, tiny_sd1, tiny_sdxl
 from diffusers import EulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
@@ -16,6 +15,7 @@ from pipelines.engine.policy import Hardware, decide
 from pipelines.engine.single_file import base_config
 from presets.errors import UserError
 from presets.settings import Settings
+from tests.checkpoints import save_folder, save_single_file, tiny_sd1, tiny_sdxl
 
 POLICY = decide(Hardware("cpu", "CPU", 2**34, 1), Settings())
 PARAMETERS = {

@@ -2,8 +2,6 @@ import shutil
 import time
 
 import pytest
-from checkpoints import save_folder, tiny_sd1
-from safetensors_files import write_safetensors
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound
@@ -12,6 +10,8 @@ from pipelines.engine.policy import Hardware, decide
 from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
+from tests.checkpoints import save_folder, tiny_sd1
+from tests.safetensors_files import write_safetensors
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipelines.engine import policy
-from pipelines.engine.catalog import Catalog
+from pipelines.engine.catalog import STARTER, Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
 from pipelines.engine.errors import Cancelled
@@ -14,8 +14,6 @@ from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
 from presets.gallery import Gallery
 from presets.requests import TextToImage
-
-from conftest import STARTER  # isort: skip
 
 
 @pytest.fixture(scope="module")

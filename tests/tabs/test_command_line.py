@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
 
 from pipelines.engine.errors import OutOfMemory
 from pipelines.engine.jobs import Job
@@ -16,6 +15,7 @@ from presets.errors import UserError
 from presets.requests import KINDS, LoraUse, TextToImage, parse
 from presets.settings import Settings
 from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request
+from tests.fake_engine import FakeEngine
 
 
 @pytest.fixture
