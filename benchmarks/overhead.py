@@ -51,13 +51,15 @@ def _options() -> argparse.Namespace:
 
 def _raw_pipeline(request: TextToImage, dtype: str, threads: int):
     import torch
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline
+
+    from pipelines.engine import samplers
 
     torch.set_num_threads(threads)
     pipe = StableDiffusionPipeline.from_pretrained(
         STARTER, safety_checker=None, requires_safety_checker=False, torch_dtype=getattr(torch, dtype)
     )
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
+    pipe.scheduler = samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
 
     def draw() -> Image.Image:
