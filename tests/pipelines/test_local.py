@@ -180,9 +180,10 @@ def test_a_killed_worker_fails_its_job_with_a_sentence_and_the_next_job_works(re
 @pytest.mark.parametrize("in_process", [False, True])
 def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path, in_process):
     settings = Settings(home=tmp_path, in_process=in_process)
-    engine = LocalEngine(settings, runners="no_such_module:RUNNERS").start()
+    engine = LocalEngine(settings, runners="no_such_module:RUNNERS")
+    job = engine.submit(HOUSE)
+    engine.start()
     try:
-        job = engine.submit(HOUSE)
         failure = list(job.events())[-1]
         wait_until(lambda: engine.status().state == "stopped")
         assert isinstance(failure, Failed)
@@ -192,9 +193,11 @@ def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path, in_
 
 
 def test_a_setting_that_the_machine_cannot_follow_is_told_to_every_job(tmp_path):
-    engine = LocalEngine(Settings(home=tmp_path, dtype="float16", device="cpu")).start()
+    engine = LocalEngine(Settings(home=tmp_path, dtype="float16", device="cpu"))
+    job = engine.submit(HOUSE)
+    engine.start()
     try:
-        failure = list(engine.submit(HOUSE).events())[-1]
+        failure = list(job.events())[-1]
         assert isinstance(failure, Failed)
         with pytest.raises(UserError) as caught:
             engine.submit(HOUSE)
