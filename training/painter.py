@@ -40,7 +40,7 @@ def paint(scene: Scene, *, seed: int, size: int = 128) -> Image.Image:
     """The scene as an RGB picture of `size` x `size` pixels; drawn twice as large, so that edges are soft."""
     random = Random(seed)
     side = size * 2
-    horizon = random.uniform(0.6, 0.7) * side
+    horizon = random.choice((0.625, 0.6875)) * side
     picture = _background(random, scene, side, horizon)
     draw = ImageDraw.Draw(picture)
     _paint_sky(draw, random, scene, side, horizon)
@@ -77,8 +77,7 @@ def _paint_sky(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: in
         for _ in range(random.randint(14, 22)):
             x, y = random.uniform(0, side), random.uniform(0, horizon * 0.9)
             _disc(draw, x, y, random.uniform(0.008, 0.014) * side, (255, 250, 200))
-    x = random.choice((random.uniform(0.1, 0.22), random.uniform(0.78, 0.9))) * side
-    y, radius = random.uniform(0.11, 0.2) * side, random.uniform(0.07, 0.1) * side
+    x, y, radius = random.choice((0.125, 0.875)) * side, 0.14 * side, 0.085 * side
     if "sun" in scene.extras:
         y, fill = (horizon * 0.75, (255, 110, 50)) if scene.sky == "sunset" else (y, (255, 224, 70))
         _disc(draw, x, y, radius * 1.2, mix(fill, (255, 240, 180), 0.5))
@@ -94,7 +93,7 @@ def _paint_sky(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: in
 
 def _paint_cloud(draw: ImageDraw.ImageDraw, random: Random, sky: str, side: int) -> None:
     fill = {"overcast": (122, 127, 136), "sunset": (250, 190, 170)}.get(sky, (255, 255, 255))
-    x, y, size = random.uniform(0, side), random.uniform(0.06, 0.34) * side, random.uniform(0.05, 0.075) * side
+    x, y, size = random.uniform(0, side), random.uniform(0.06, 0.3) * side, random.uniform(0.05, 0.07) * side
     for across, down, share in ((-1.3, 0.3, 0.75), (0, 0, 1.1), (1.3, 0.25, 0.8)):
         _disc(draw, x + across * size, y + down * size, share * size, fill)
     draw.rectangle((x - 1.4 * size, y + 0.35 * size, x + 1.4 * size, y + 1.05 * size), fill=fill)
@@ -137,46 +136,46 @@ def _paint_ground(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side:
 
 def _paint_thing(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, thing: Thing, side: int) -> None:
     kind = KINDS[thing.object]
-    box = _box(random, scene, thing, kind, side)
+    box = _box(scene, thing, kind, side)
     if scene.ground == "sea" and kind.home == "land":
         left, _, right, bottom = box
         margin = 0.12 * (right - left) + 0.03 * side
         sand = mix((232, 206, 146), SKY_TINTS[scene.sky][0], DIMMING[scene.sky])
         draw.ellipse((left - margin, bottom - 0.06 * side, right + margin, bottom + 0.07 * side), fill=sand)
-    kind.paint(_pen(draw, random, thing.colour, box, side), random)
+    kind.paint(_pen(draw, random, thing, box, side))
     if scene.ground == "sea" and thing.object == "boat":
         left, _, right, bottom = box
         water = mix(GROUND_TINTS["sea"][1], SKY_TINTS[scene.sky][0], DIMMING[scene.sky])
         draw.ellipse((left - 0.02 * side, bottom - 0.03 * side, right + 0.02 * side, bottom + 0.05 * side), fill=water)
 
 
-def _box(random: Random, scene: Scene, thing: Thing, kind: Kind, side: int) -> tuple[float, float, float, float]:
-    """Where the object goes, in pixels: big, and wholly inside the picture."""
+def _box(scene: Scene, thing: Thing, kind: Kind, side: int) -> tuple[float, float, float, float]:
+    """Where the object goes, in pixels: big, wholly inside the picture, and always the same for its kind and place.
+
+    Sizes and places that vary cost a small model most of its steps, and its shapes come out as a mixture of several.
+    """
     alone = len(scene.things) == 1
-    height = kind.scale * (random.uniform(0.52, 0.64) if alone else random.uniform(0.4, 0.48)) * side
-    widest = (0.86 if alone else 0.46) * side
-    height = min(height, widest / kind.aspect)
+    height = kind.scale * (0.6 if alone else 0.46) * side
+    height = min(height, (0.86 if alone else 0.46) * side / kind.aspect)
     width = height * kind.aspect
-    centre = {"left": (0.25, 0.33), "middle": (0.45, 0.55), "right": (0.67, 0.75)}[thing.place]
-    left = random.uniform(*centre) * side - width / 2
+    centre = {"left": 0.3125, "middle": 0.5, "right": 0.6875} if alone else {"left": 0.2656, "right": 0.7344}
+    left = centre[thing.place] * side - width / 2
     left = min(max(left, 0.02 * side), 0.98 * side - width)
     if kind.home == "air":
-        bottom = random.uniform(0.08, 0.14) * side + height + (0.0 if alone else 0.05 * side)
-    elif thing.object == "fish":
-        bottom = random.uniform(0.8, 0.88) * side
+        bottom = 0.0625 * side + height + (0.0 if alone else 0.0625 * side)
     else:
-        bottom = random.uniform(0.84, 0.93) * side
+        bottom = (0.84 if thing.object == "fish" else 0.89) * side
     return left, bottom - height, left + width, bottom
 
 
 def _pen(
-    draw: ImageDraw.ImageDraw, random: Random, colour: str, box: tuple[float, float, float, float], side: int
+    draw: ImageDraw.ImageDraw, random: Random, thing: Thing, box: tuple[float, float, float, float], side: int
 ) -> Pen:
-    main = _tinted(random, PAINTS[colour], 8)
+    """Shades of the object's colour. What stands on the right looks to the left, so that two look at each other."""
+    main = _tinted(random, PAINTS[thing.colour], 8)
     dark, light, line = mix(main, (0, 0, 0), 0.25), mix(main, (255, 255, 255), 0.3), mix(main, (0, 0, 0), 0.55)
-    if colour == "white":
+    if thing.colour == "white":
         dark, light, line = mix(main, (120, 126, 140), 0.3), (255, 255, 255), (122, 128, 142)
-    elif colour == "black":
+    elif thing.colour == "black":
         dark, light, line = (16, 16, 20), mix(main, (255, 255, 255), 0.18), (104, 104, 116)
-    width = max(1, round(side / 85))
-    return Pen(draw, box, main, dark, light, line, width, random.random() < 0.5)
+    return Pen(draw, box, main, dark, light, line, max(1, round(side / 85)), thing.place == "right")

@@ -1,12 +1,11 @@
 """The objects of the picture book, each a short drawing in a unit box.
 
-Coordinates run from (0, 0), top left, to (1, 1), bottom right, of the object's own box. A shape takes a `Pen` and a
-random generator for its details and is drawn in one colour family, so that its colour is unmistakable.
+Coordinates run from (0, 0), top left, to (1, 1), bottom right, of the object's own box. A shape takes a `Pen` and
+is drawn in one colour family, so that its colour is unmistakable.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 
 from PIL import ImageDraw
 
@@ -59,8 +58,8 @@ class Pen:
         self.draw.line([self.at(point) for point in points], fill=fill or self.line, width=width, joint="curve")
 
 
-def house(pen: Pen, random: Random) -> None:
-    eaves = random.uniform(0.4, 0.5)
+def house(pen: Pen) -> None:
+    eaves = 0.45
     pen.box_of(0.68, 0.08, 0.8, 0.4, pen.dark)
     pen.box_of(0.1, eaves, 0.9, 1, pen.main)
     pen.polygon([(0, eaves), (0.5, 0), (1, eaves)], pen.dark)
@@ -69,8 +68,8 @@ def house(pen: Pen, random: Random) -> None:
         pen.box_of(left, eaves + 0.12, left + 0.16, eaves + 0.3, WINDOW)
 
 
-def castle(pen: Pen, random: Random) -> None:
-    wall = random.uniform(0.45, 0.52)
+def castle(pen: Pen) -> None:
+    wall = 0.48
     pen.box_of(0.2, wall, 0.8, 1, pen.main)
     for left in (0.2, 0.36, 0.52, 0.68):
         pen.box_of(left, wall - 0.08, left + 0.1, wall, pen.main)
@@ -82,8 +81,8 @@ def castle(pen: Pen, random: Random) -> None:
     pen.box_of(0.4, 0.77, 0.6, 1, pen.dark)
 
 
-def lighthouse(pen: Pen, random: Random) -> None:
-    lean = random.uniform(0.2, 0.26)
+def lighthouse(pen: Pen) -> None:
+    lean = 0.23
     pen.polygon([(lean, 0.26), (1 - lean, 0.26), (0.92, 1), (0.08, 1)], pen.main)
     for top in (0.42, 0.72):
         side = lean * (1 - (top - 0.26) / 0.74) + 0.08 * (top - 0.26) / 0.74
@@ -93,11 +92,11 @@ def lighthouse(pen: Pen, random: Random) -> None:
     pen.polygon([(0.2, 0.11), (0.5, 0), (0.8, 0.11)], pen.dark)
 
 
-def windmill(pen: Pen, random: Random) -> None:
+def windmill(pen: Pen) -> None:
     pen.polygon([(0.36, 0.34), (0.64, 0.34), (0.78, 1), (0.22, 1)], pen.main)
     pen.polygon([(0.33, 0.36), (0.5, 0.2), (0.67, 0.36)], pen.dark)
     pen.box_of(0.43, 0.78, 0.57, 1, pen.dark)
-    turn = random.uniform(-0.08, 0.08)
+    turn = 0.05
     for along, across in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
         x, y = along * (0.36 + turn * across * along), across * (0.32 - turn * across * along)
         tip, side = (0.5 + x, 0.36 + y), (0.07 * across, -0.07 * along)
@@ -108,10 +107,9 @@ def windmill(pen: Pen, random: Random) -> None:
     pen.ellipse(0.45, 0.32, 0.55, 0.4, pen.dark)
 
 
-def tree(pen: Pen, random: Random) -> None:
+def tree(pen: Pen) -> None:
     pen.box_of(0.41, 0.6, 0.59, 1, pen.dark)
-    wide = random.uniform(0.0, 0.06)
-    for box in ((0.02, 0.28, 0.56, 0.74), (0.44, 0.28, 0.98, 0.74), (0.16 - wide, 0.0, 0.84 + wide, 0.54)):
+    for box in ((0.02, 0.28, 0.56, 0.74), (0.44, 0.28, 0.98, 0.74), (0.14, 0.0, 0.86, 0.54)):
         pen.ellipse(*box, pen.main)
     left, top, right, bottom = pen.box
     inner = (
@@ -125,29 +123,27 @@ def tree(pen: Pen, random: Random) -> None:
         pen.stroke([(x, y + 0.06), (x + 0.05, y), (x + 0.13, y - 0.01)], 0.025, pen.light)
 
 
-def flower(pen: Pen, random: Random) -> None:
+def flower(pen: Pen) -> None:
     pen.stroke([(0.5, 0.4), (0.5, 1)], 0.05, (70, 130, 60))
     for side in (-1, 1):
         leaf = [(0.5, 0.92), (0.5 + side * 0.2, 0.7), (0.5 + side * 0.36, 0.68), (0.5 + side * 0.24, 0.86)]
         pen.draw.polygon([pen.at(point) for point in leaf], fill=(90, 160, 75))
-    spread = random.uniform(0.9, 1.0)
     for x, y in ((0, -0.2), (0.31, -0.07), (0.2, 0.15), (-0.2, 0.15), (-0.31, -0.07)):
-        pen.ellipse(0.5 + x * spread - 0.19, 0.3 + y - 0.12, 0.5 + x * spread + 0.19, 0.3 + y + 0.12, pen.main)
+        pen.ellipse(0.5 + x - 0.19, 0.3 + y - 0.12, 0.5 + x + 0.19, 0.3 + y + 0.12, pen.main)
     pen.ellipse(0.35, 0.21, 0.65, 0.4, mix(WINDOW, pen.light, 0.3))
 
 
-def mushroom(pen: Pen, random: Random) -> None:
+def mushroom(pen: Pen) -> None:
     pen.polygon([(0.38, 0.45), (0.62, 0.45), (0.7, 1), (0.3, 1)], mix(pen.light, WINDOW, 0.75))
     left, top, right, bottom = pen.box
     cap = (left, top, right, top + (bottom - top) * 1.1)
     pen.draw.pieslice(cap, 180, 360, fill=pen.main, outline=pen.line, width=pen.width)
-    spot = random.uniform(0.0, 0.05)
-    for x, y, size in ((0.3 + spot, 0.3, 0.08), (0.56, 0.16 + spot, 0.09), (0.76 - spot, 0.38, 0.07)):
+    for x, y, size in ((0.27, 0.32, 0.09), (0.53, 0.2, 0.1), (0.76, 0.36, 0.08)):
         pen.ellipse(x - size, y - size * 0.8, x + size, y + size * 0.8, mix(WINDOW, (255, 255, 255), 0.7))
 
 
-def mountain(pen: Pen, random: Random) -> None:
-    top = random.uniform(0.46, 0.54)
+def mountain(pen: Pen) -> None:
+    top = 0.48
     pen.polygon([(0.45, 1), (0.78, 0.36), (1, 1)], pen.dark)
     pen.polygon([(0, 1), (top, 0), (0.92, 1)], pen.main)
     pen.polygon([(top, 0), (0.92, 1), (top + 0.12, 1), (top - 0.04, 0.45)], pen.dark)
@@ -157,8 +153,8 @@ def mountain(pen: Pen, random: Random) -> None:
     )
 
 
-def car(pen: Pen, random: Random) -> None:
-    back = random.uniform(0.14, 0.22)
+def car(pen: Pen) -> None:
+    back = 0.18
     pen.polygon([(back, 0.5), (back + 0.12, 0.08), (0.66, 0.08), (0.8, 0.5)], pen.main)
     pen.polygon([(back + 0.07, 0.48), (back + 0.16, 0.17), (0.46, 0.17), (0.46, 0.48)], WINDOW)
     pen.polygon([(0.5, 0.48), (0.5, 0.17), (0.62, 0.17), (0.72, 0.48)], WINDOW)
@@ -169,13 +165,13 @@ def car(pen: Pen, random: Random) -> None:
         pen.ellipse(left + 0.07, 0.73, left + 0.17, 0.89, (200, 200, 205))
 
 
-def train(pen: Pen, random: Random) -> None:
+def train(pen: Pen) -> None:
     pen.box_of(0.04, 0.14, 0.4, 0.76, pen.main)
     pen.box_of(0, 0.06, 0.44, 0.16, pen.dark)
     pen.box_of(0.12, 0.24, 0.32, 0.46, WINDOW)
     pen.box_of(0.4, 0.38, 0.9, 0.76, pen.main)
     pen.ellipse(0.84, 0.38, 0.98, 0.76, pen.light)
-    chimney = random.uniform(0.68, 0.74)
+    chimney = 0.71
     pen.polygon(
         [(chimney - 0.06, 0.08), (chimney + 0.12, 0.08), (chimney + 0.08, 0.38), (chimney - 0.02, 0.38)], pen.dark
     )
@@ -185,8 +181,8 @@ def train(pen: Pen, random: Random) -> None:
         pen.ellipse(left + size * 0.3, 1 - size * 0.95, left + size * 0.7, 1 - size * 0.4, (200, 200, 205))
 
 
-def boat(pen: Pen, random: Random) -> None:
-    mast = random.uniform(0.44, 0.5)
+def boat(pen: Pen) -> None:
+    mast = 0.47
     pen.stroke([(mast, 0), (mast, 0.7)], 0.04, (120, 85, 55))
     pen.polygon([(mast + 0.04, 0.03), (0.94, 0.62), (mast + 0.04, 0.62)], pen.light)
     pen.polygon([(mast - 0.04, 0.12), (mast - 0.04, 0.62), (0.1, 0.62)], pen.main)
@@ -194,22 +190,22 @@ def boat(pen: Pen, random: Random) -> None:
     pen.stroke([(0.06, 0.77), (0.94, 0.77)], 0.04, pen.dark)
 
 
-def balloon(pen: Pen, random: Random) -> None:
+def balloon(pen: Pen) -> None:
     for x in (0.3, 0.7):
         pen.stroke([(x, 0.62), (0.5 + (x - 0.5) * 0.55, 0.84)], 0.015)
     pen.polygon([(0.1, 0.46), (0.9, 0.46), (0.62, 0.74), (0.38, 0.74)], pen.main)
     pen.ellipse(0.03, 0.0, 0.97, 0.66, pen.main)
-    inner = random.uniform(0.3, 0.34)
+    inner = 0.32
     pen.ellipse(inner, 0.0, 1 - inner, 0.66, pen.light)
     pen.polygon([(0.38, 0.64), (0.62, 0.64), (0.58, 0.75), (0.42, 0.75)], pen.dark)
     pen.box_of(0.37, 0.84, 0.63, 1, (160, 110, 60))
 
 
-def cat(pen: Pen, random: Random) -> None:
+def cat(pen: Pen) -> None:
     pen.stroke([(0.7, 0.94), (0.95, 0.88), (0.97, 0.66), (0.86, 0.55)], 0.1, pen.line)
     pen.stroke([(0.7, 0.94), (0.95, 0.88), (0.97, 0.66), (0.86, 0.55)], 0.07, pen.dark)
     pen.ellipse(0.2, 0.42, 0.8, 1.0, pen.main)
-    ear = random.uniform(0.0, 0.03)
+    ear = 0.0
     pen.polygon([(0.16, 0.3), (0.14, ear), (0.42, 0.14)], pen.dark)
     pen.polygon([(0.84, 0.3), (0.86, ear), (0.58, 0.14)], pen.dark)
     pen.ellipse(0.13, 0.1, 0.87, 0.58, pen.main)
@@ -221,8 +217,8 @@ def cat(pen: Pen, random: Random) -> None:
         pen.ellipse(x - 0.02, 0.88, x + 0.14, 1, pen.light)
 
 
-def dog(pen: Pen, random: Random) -> None:
-    pen.stroke([(0.12, 0.5), (0.02, random.uniform(0.18, 0.26))], 0.1, pen.line)
+def dog(pen: Pen) -> None:
+    pen.stroke([(0.12, 0.5), (0.02, 0.22)], 0.1, pen.line)
     pen.stroke([(0.12, 0.5), (0.03, 0.26)], 0.06, pen.main)
     for left in (0.14, 0.3, 0.52, 0.66):
         pen.box_of(left, 0.62, left + 0.11, 1, pen.dark if left in (0.3, 0.52) else pen.main)
@@ -235,8 +231,8 @@ def dog(pen: Pen, random: Random) -> None:
     pen.ellipse(0.74, 0.16, 0.78, 0.22, (25, 25, 28))
 
 
-def fish(pen: Pen, random: Random) -> None:
-    tail = random.uniform(0.02, 0.1)
+def fish(pen: Pen) -> None:
+    tail = 0.05
     pen.polygon([(0.3, 0.5), (0, tail), (0.06, 0.5), (0, 1 - tail)], pen.dark)
     pen.polygon([(0.4, 0.2), (0.56, 0), (0.76, 0.22)], pen.dark)
     pen.ellipse(0.2, 0.12, 1, 0.88, pen.main)
@@ -246,20 +242,20 @@ def fish(pen: Pen, random: Random) -> None:
     pen.ellipse(0.81, 0.35, 0.86, 0.44, (25, 25, 28))
 
 
-def bird(pen: Pen, random: Random) -> None:
+def bird(pen: Pen) -> None:
     pen.polygon([(0.28, 0.5), (0, 0.42), (0.04, 0.62), (0.3, 0.68)], pen.dark)
     pen.ellipse(0.18, 0.38, 0.76, 0.86, pen.main)
     pen.polygon([(0.88, 0.3), (1, 0.38), (0.88, 0.46)], (250, 170, 40))
     pen.ellipse(0.6, 0.18, 0.92, 0.58, pen.main)
-    pen.polygon([(0.34, 0.56), (0.62, 0.56), (random.uniform(0.24, 0.34), 0)], pen.dark)
+    pen.polygon([(0.34, 0.56), (0.62, 0.56), (0.28, 0)], pen.dark)
     pen.ellipse(0.76, 0.27, 0.86, 0.4, WINDOW)
     pen.ellipse(0.79, 0.3, 0.84, 0.38, (25, 25, 28))
     for x in (0.42, 0.54):
         pen.stroke([(x, 0.85), (x, 1)], 0.04, (230, 150, 40))
 
 
-def butterfly(pen: Pen, random: Random) -> None:
-    low = random.uniform(0.92, 1.0)
+def butterfly(pen: Pen) -> None:
+    low = 0.96
     for side in (-1, 1):
         pen.stroke([(0.5, 0.25), (0.5 + side * 0.14, 0.02)], 0.03)
         for wing in (
@@ -272,11 +268,11 @@ def butterfly(pen: Pen, random: Random) -> None:
     pen.ellipse(0.44, 0.2, 0.56, 0.86, mix(pen.dark, (20, 20, 20), 0.5))
 
 
-def umbrella(pen: Pen, random: Random) -> None:
+def umbrella(pen: Pen) -> None:
     pen.stroke([(0.5, 0.3), (0.5, 0.9), (0.56, 0.97), (0.64, 0.92)], 0.05, (95, 70, 55))
     left, top, right, bottom = pen.box
     height = bottom - top
-    canopy = (left, top + 0.05 * height, right, top + random.uniform(0.98, 1.08) * height)
+    canopy = (left, top + 0.05 * height, right, top + 1.03 * height)
     pen.draw.pieslice(canopy, 180, 360, fill=pen.main, outline=pen.line, width=pen.width)
     middle = (left + (right - left) * 0.3, canopy[1], left + (right - left) * 0.7, canopy[3])
     pen.draw.pieslice(middle, 180, 360, fill=pen.light, outline=pen.line, width=pen.width)
@@ -287,7 +283,7 @@ def umbrella(pen: Pen, random: Random) -> None:
 class Kind:
     """How an object is drawn: its width over its height, its height against other objects', and where it lives."""
 
-    paint: Callable[[Pen, Random], None]
+    paint: Callable[[Pen], None]
     aspect: float
     scale: float
     home: str
