@@ -1,4 +1,4 @@
-"""Training of the autoencoder on random crops of painted scenes, and then of its decoder alone.
+"""Training of the autoencoder on random crops of painted scenes, some in other styles, and then of its decoder alone.
 
 The decoder can go on learning after the latents have been encoded for the diffusion stage: they do not change.
 """
@@ -14,9 +14,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional
 
-from training.latents import pixels_of
+from training.latents import pixels_of, scene_of, to_pixels
+from training.painter import paint
 from training.parts import new_autoencoder
 from training.recipe import Recipe
+from training.styles import STYLES
 
 LEARNING_RATE = 2e-3
 EMA_DECAY = 0.998
@@ -114,15 +116,23 @@ def _train_step(model: AutoencoderKL, optimizer: torch.optim.Optimizer, pass_thr
 def _crops(recipe: Recipe, first: int) -> Iterator[torch.Tensor]:
     """Batches of random crops from a pool of scenes, one of which is painted anew for every batch."""
     random = numpy.random.default_rng((recipe.seed, first))
-    pool = pixels_of(range(min(POOL, recipe.scenes)), recipe.size)
+    pool = torch.cat([_varied(index, recipe.size) for index in range(min(POOL, recipe.scenes))])
     fresh = len(pool) + first
     places = (recipe.size - recipe.crop) // 8 + 1
     while True:
-        pool[fresh % len(pool)] = pixels_of(range(fresh, fresh + 1), recipe.size)[0]
+        pool[fresh % len(pool)] = _varied(fresh, recipe.size)[0]
         fresh += 1
         chosen = random.integers(0, (len(pool), places, places), (recipe.autoencoder_batch, 3)) * (1, 8, 8)
         crops = [pool[at, :, top : top + recipe.crop, left : left + recipe.crop] for at, top, left in chosen]
         yield torch.stack(crops).contiguous(memory_format=torch.channels_last)
+
+
+def _varied(index: int, size: int) -> torch.Tensor:
+    """Scene `index`, three times in ten in another style: checkpoints of other looks can then share the autoencoder."""
+    styles = list(STYLES.values())
+    restyle = styles[index % 10] if index % 10 < len(styles) else None
+    picture = paint(scene_of(index), seed=index, size=size)
+    return to_pixels([restyle(picture) if restyle else picture])
 
 
 def _save(state: dict, file: Path, step: int) -> None:

@@ -1,12 +1,13 @@
 """Painted scenes as latents: painted and encoded once, with a caption drawn anew each time they are used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
 import numpy
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 
 from training.painter import paint
 from training.recipe import Recipe
@@ -29,8 +30,13 @@ def caption_of(scene: Scene, random: Random) -> str:
 
 def pixels_of(indices: range, size: int) -> torch.Tensor:
     """Painted scenes as (number, 3, size, size) in [-1, 1]."""
-    pictures = numpy.stack([numpy.asarray(paint(scene_of(index), seed=index, size=size)) for index in indices])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_pixels([paint(scene_of(index), seed=index, size=size) for index in indices])
+
+
+def to_pixels(pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """RGB pictures of one size as (number, 3, height, width) in [-1, 1]."""
+    values = numpy.stack([numpy.asarray(picture) for picture in pictures])
+    return torch.from_numpy(values).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()

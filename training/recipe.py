@@ -14,14 +14,14 @@ class Recipe:
     autoencoder_channels: tuple[int, ...] = (16, 32, 64, 128)
     autoencoder_steps: int = 6000
     autoencoder_batch: int = 16
-    decoder_steps: int = 4000
+    decoder_steps: int = 8000
     crop: int = 64
     scenes: int = 40_000
     text_width: int = 128
     text_layers: int = 2
     unet_channels: tuple[int, ...] = (64, 128, 192)
     unet_layers: int = 1
-    unet_steps: int = 20_000
+    unet_steps: int = 12_000
     unet_batch: int = 32
     learning_rate: float = 8e-4
     caption_dropout: float = 0.1
