@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.latents import pixels_of
 from training.parts import new_scheduler
 
 PREVIEW_SCENES = 64
+"""Enough for the least squares of the preview map."""
 
 
 def assemble(
@@ -30,13 +30,18 @@ def assemble(
     )
 
 
-def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, folder: Path) -> None:
-    """Write `pipeline` as float16 safetensors with the preview map; what else lies in `folder` (the card) stays."""
+def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, pixels: torch.Tensor, folder: Path) -> None:
+    """Write `pipeline` as float16 safetensors with the preview map; what else lies in `folder` (the card) stays.
+
+    `latents` (not yet scaled) are those of `pixels`.
+    """
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
     _compute_in_float32(fresh / "text_encoder" / "config.json")
-    (fresh / "preview.json").write_text(json.dumps(preview_map(pipeline, latents), indent=2) + "\n")
+    (fresh / "preview.json").write_text(
+        json.dumps(preview_map(latents * pipeline.vae.config.scaling_factor, pixels), indent=2) + "\n"
+    )
     for part in fresh.iterdir():
         old = folder / part.name
         shutil.rmtree(old, ignore_errors=True)
@@ -52,13 +57,11 @@ def _compute_in_float32(config: Path) -> None:
     config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
 
 
-def preview_map(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> dict[str, object]:
-    """Least squares from scaled latents (number, 4, side, side) to 8x smaller pixels in [-1, 1]."""
-    side = latents.shape[-1]
-    pixels = pixels_of(range(min(PREVIEW_SCENES, len(latents))), side * 8)
+def preview_map(latents: torch.Tensor, pixels: torch.Tensor) -> dict[str, object]:
+    """Least squares from scaled latents (number, 4, side, side) to the pixels (number, 3, 8 * side, 8 * side), 8 times
+    smaller, in [-1, 1]."""
     small = torch.nn.functional.avg_pool2d(pixels, 8).permute(0, 2, 3, 1).reshape(-1, 3)
-    scaled = latents[: len(pixels)] * pipeline.vae.config.scaling_factor
-    inputs = scaled.permute(0, 2, 3, 1).reshape(-1, 4)
+    inputs = latents.permute(0, 2, 3, 1).reshape(-1, 4)
     inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
     solution = torch.linalg.lstsq(inputs, small).solution
     rounded = [[round(value, 5) for value in row] for row in solution.tolist()]

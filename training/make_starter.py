@@ -21,9 +21,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.autoencoder import reconstruction, scale_of, train_autoencoder, train_decoder
 from training.diffusion import Batches, Learner, train_diffusion
 from training.evaluate import STARTER, evaluate
-from training.export import assemble, export
+from training.export import PREVIEW_SCENES, assemble, export
 from training.judge import FILE, accuracy, load_judge, save_judge, train_judge
-from training.latents import caption_of, encode_scenes, load_latents, scene_of
+from training.latents import caption_of, encode_scenes, load_latents, pixels_of, scene_of
 from training.recipe import SMALLEST, STORYBOOK, Recipe
 from training.tokenizer import build_tokenizer
 
@@ -120,7 +120,8 @@ class Run:
         autoencoder = self.decoder() if sharp else self.autoencoder()
         autoencoder.register_to_config(scaling_factor=self.scale())
         pipeline = assemble(autoencoder, text_encoder.eval(), unet.eval(), learner.tokenizer)
-        export(pipeline, load_latents(self.folder / "latents"), self.output)
+        latents = load_latents(self.folder / "latents")[:PREVIEW_SCENES]
+        export(pipeline, latents, pixels_of(range(len(latents)), self.recipe.size), self.output)
         if self.output == STARTER:
             shutil.copyfile(self.folder / "judge.safetensors", FILE)
         self.tell(f"exported step {learner.step} to {self.output}")
