@@ -38,7 +38,8 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, pixels: tor
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
-    _compute_in_float32(fresh / "text_encoder" / "config.json")
+    for config in fresh.glob("*/config.json"):
+        _tidy(config)
     (fresh / "preview.json").write_text(
         json.dumps(preview_map(latents * pipeline.vae.config.scaling_factor, pixels), indent=2) + "\n"
     )
@@ -51,10 +52,14 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, pixels: tor
     fresh.rmdir()
 
 
-def _compute_in_float32(config: Path) -> None:
-    """transformers loads in the precision that the config names, diffusers in float32: name the same one."""
+def _tidy(config: Path) -> None:
+    """Take out where the part was once loaded from. transformers loads in the precision that the config names,
+    diffusers in float32: name the same one."""
     values = json.loads(config.read_text())
-    config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
+    values.pop("_name_or_path", None)
+    if "dtype" in values:
+        values["dtype"] = "float32"
+    config.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def preview_map(latents: torch.Tensor, pixels: torch.Tensor) -> dict[str, object]:
