@@ -216,6 +216,55 @@ class ModelInfo(BaseModel):
     note: str = ""
 
 
+class Resident(BaseModel):
+    """A checkpoint in memory. `bytes` counts what it alone holds and its share of what it shares; `switch_seconds` is
+    what its last switch took. What is `kept` is not evicted; what is `pinned` is in use by a job now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    tier: Literal["gpu", "ram"]
+    bytes: int
+    switch_seconds: float
+    kept: bool = False
+    pinned: bool = False
+
+
+class Tier(BaseModel):
+    """Memory for weights of one kind, against its budget."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Literal["gpu", "ram"]
+    used_bytes: int
+    budget_bytes: int
+
+
+class MemoryReport(BaseModel):
+    """Which models are where. Sent by the worker whenever it changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tiers: tuple[Tier, ...] = ()
+    residents: tuple[Resident, ...] = ()
+
+
+class LoraInfo(BaseModel):
+    """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    family: str = ""
+    kind: str = ""
+    rank: int | None = None
+    size_bytes: int = 0
+    trigger_words: tuple[str, ...] = ()
+    base_model: str = ""
+    preview: Path | None = None
+    problem: str = ""
+
+
 class TokenCount(BaseModel):
     """`tokens` of the prompt without markers, in `chunks` of `chunk_size` as the text encoder reads them."""
 
