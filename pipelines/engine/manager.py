@@ -1,6 +1,7 @@
 """PipelineManager: loaded components by what was loaded, least recently used out, and pipelines around them."""
 
 import contextlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,11 @@ import torch
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hub import download
-from pipelines.engine.jobs import Event
+from pipelines.engine.jobs import Event, MemoryReport, Resident, Tier
 from pipelines.engine.loading import Components, Report, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
+from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
 
@@ -46,8 +48,10 @@ class Loaded:
 class _Entry:
     """Components in memory. `pins` counts the uses that are going on."""
 
+    name: str
     components: Components
     size_bytes: int
+    switch_seconds: float = 0.0
     pins: int = 0
 
 
@@ -63,6 +67,7 @@ class PipelineManager:
         self._policy = policy
         self._offline = settings.offline
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._kept: set[str] = set()
 
     @property
     def bytes_loaded(self) -> int:
@@ -89,13 +94,52 @@ class PipelineManager:
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
         entry = self._entries.get(key) or self._load(key, model, report)
         self._entries.move_to_end(key)
-        seconds = time.perf_counter() - started
+        seconds = entry.switch_seconds = time.perf_counter() - started
         entry.pins += 1
         try:
             yield Loaded(_assembled(entry.components, model, task), model, seconds)
         finally:
             entry.pins -= 1
             self._evict(0, keep=key)
+
+    def memory(self) -> MemoryReport:
+        """Which models are in memory now."""
+        tier = "gpu" if self._policy.device == "cuda" else "ram"
+        residents = tuple(
+            Resident(
+                name=entry.name,
+                tier=tier,
+                bytes=entry.size_bytes,
+                switch_seconds=entry.switch_seconds,
+                kept=entry.name in self._kept,
+                pinned=entry.pins > 0,
+            )
+            for entry in self._entries.values()
+        )
+        used = Tier(name=tier, used_bytes=self.bytes_loaded, budget_bytes=self._policy.memory_budget)
+        return MemoryReport(tiers=(used,), residents=residents)
+
+    def load(self, name: str, report: Report = _no_report) -> None:
+        """Have the checkpoint in memory. Raises as `pipeline`."""
+        with self.pipeline(name, report=report):
+            pass
+
+    def keep(self, name: str, keep: bool) -> None:
+        """Do not evict the checkpoint once it is loaded, or do again."""
+        (self._kept.add if keep else self._kept.discard)(name)
+
+    def unload(self, name: str) -> None:
+        """Forget the checkpoint's components where no use holds them."""
+        for key in [key for key in self._unpinned() if self._entries[key].name == name]:
+            self._drop(key)
+
+    def read_ahead(self, name: str) -> None:
+        """Ask the system to read the checkpoint's file into its cache. Any thread; nothing happens where it cannot."""
+        with contextlib.suppress(UserError, OSError):
+            path = self._catalog.find(name).path
+            if path is not None and path.is_file() and hasattr(os, "posix_fadvise"):
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
     def release(self) -> None:
         """Forget all components that no use holds."""
@@ -107,7 +151,7 @@ class PipelineManager:
         size = sum(bytes_of(component) for component in components.values())
         self._forget_old_versions(key)
         self._evict(size)
-        entry = _Entry(_placed(components, self._policy), size)
+        entry = _Entry(model.name, _placed(components, self._policy), size)
         self._entries[key] = entry
         return entry
 
@@ -130,7 +174,7 @@ class PipelineManager:
         What is pinned stays, and `keep`, so that a model larger than the budget is not loaded for each use anew.
         """
         for key in self._unpinned():
-            if key == keep:
+            if key == keep or self._entries[key].name in self._kept:
                 continue
             if self.bytes_loaded + incoming <= self._policy.memory_budget:
                 return

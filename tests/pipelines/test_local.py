@@ -1,10 +1,8 @@
 """The local engine: the queue, the supervised worker process, cancel, and what a crash costs."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from presets.metadata import read_request
 from presets.requests import LoraUse, TextToImage
 from presets.settings import Settings
 from tests.safetensors_files import write_safetensors
+from tests.waiting import wait_until, workers
 
 HOUSE = TextToImage(prompt="a red house by the sea at sunset", seed=7, steps=3)
 LONG = HOUSE.model_copy(update={"steps": 150})
@@ -26,18 +25,6 @@ LONG = HOUSE.model_copy(update={"steps": 150})
 def pixels(saved: Saved) -> np.ndarray:
     with Image.open(saved.path) as image:
         return np.asarray(image).copy()
-
-
-def wait_until(condition, seconds=60.0):
-    """Poll until `condition()` is true; fail the test if it does not become so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def workers():
-    return [process for process in multiprocessing.active_children() if process.name == "easel-worker"]
 
 
 def test_a_job_reports_every_step_and_ends_with_its_picture(real_engine):
