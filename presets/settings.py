@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
     )
+    manage_models: bool = Field(
+        default_factory=lambda: "SPACE_ID" not in os.environ,
+        description="Let visitors of the page load and unload models; not on a Hugging Face Space unless set.",
+    )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
 

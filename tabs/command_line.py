@@ -15,7 +15,7 @@ from presets.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
-_PAGE_ONLY = frozenset({"host", "port", "share"})
+_PAGE_ONLY = frozenset({"host", "port", "share", "manage_models"})
 """Settings that mean nothing to a subcommand."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")

@@ -11,6 +11,9 @@ from presets.requests import Request, RequestType, field_extra, parse
 
 Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
 
+LABEL_MARK = "\u2002"
+"""Ends the value in what is shown of a choice. No name of a file in the lists holds it: it is not printable."""
+
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
@@ -26,14 +29,15 @@ class Form(Generic[RequestType]):
         self,
         name: str,
         *,
-        choices: Sequence[str] | None = None,
+        choices: Sequence[str | tuple[str, str]] | None = None,
         value: Any = None,
         placeholder: str | None = None,
         min_width: int = 160,
     ) -> Widget:
         """Put the widget of field `name` here.
 
-        `choices` offers values for a text field, which takes others too; `value` stands in for its default.
+        `choices` offers values for a text field, which takes others too; a pair is what is shown (the value, then
+        `LABEL_MARK` and more) and the value. `value` stands in for the default.
         """
         schema = self._schemas[name]
         extra = field_extra(self.kind, name)
@@ -68,6 +72,8 @@ class Form(Generic[RequestType]):
 
     def _read(self, name: str, value: Any) -> Any:
         """`value` of the widget of field `name` as the request takes it; None is left out."""
+        if isinstance(value, str) and isinstance(self.widgets[name], gr.Dropdown):
+            return value.partition(LABEL_MARK)[0]  # what is shown of a choice, changed by hand, comes back as a value
         if not isinstance(value, str) or not _number_schema(self._schemas[name]):
             return value
         text = value.strip()
@@ -98,7 +104,10 @@ class Form(Generic[RequestType]):
 
 
 def _component(
-    schema: Mapping[str, Any], common: dict[str, Any], choices: Sequence[str] | None, placeholder: str | None
+    schema: Mapping[str, Any],
+    common: dict[str, Any],
+    choices: Sequence[str | tuple[str, str]] | None,
+    placeholder: str | None,
 ) -> Widget:
     number = _number_schema(schema)
     if "enum" in schema:

@@ -27,13 +27,12 @@ class Command:
 
 
 class Residency:
-    """`memory` is the worker's last report, `loading` the load that goes on by command, `notice` what became of the
-    last command where it was not done."""
+    """`memory` is the worker's last report, `loading` the load that goes on by command."""
 
     def __init__(self) -> None:
         self.memory = MemoryReport()
         self.loading: Loading | None = None
-        self.notice = ""
+        self._outcome = ""
         self._waiting: list[Command] = []
         self._current: Command | None = None
         self._kept: set[str] = set()
@@ -41,11 +40,19 @@ class Residency:
 
     def ask(self, command: Command) -> None:
         """Queue a command, unless an equal one waits. What is kept is known at once, whenever it is carried out."""
-        self.notice = ""
+        self._outcome = ""
         if command.do == "keep":
             (self._kept.add if command.keep else self._kept.discard)(command.model)
         if command not in self._waiting:
             self._waiting.append(command)
+
+    @property
+    def notice(self) -> str:
+        """What waits to be done, or why the last command was not; empty where there is nothing to say."""
+        names = [command.model for command in self._waiting if command.do != "keep"]
+        if names:
+            return f"{', '.join(dict.fromkeys(names))}: will be done once the running job has ended."
+        return self._outcome
 
     def is_kept(self, name: str) -> bool:
         return name in self._kept
@@ -66,7 +73,7 @@ class Residency:
         """The current command was carried out, or not for the reason that `notice` gives."""
         if notice and self._current is not None and self._current.do == "keep":
             self._kept.discard(self._current.model)
-        self.notice = notice
+        self._outcome = notice
         self._current = self.loading = None
 
     def stop_loading(self) -> str | None:
@@ -82,7 +89,7 @@ class Residency:
     def worker_died(self) -> None:
         """Nothing is loaded any more. The next worker is told first what is to be kept."""
         if self._current is not None and self._current.do == "load":
-            self.notice = f"{self._current.model} was not loaded: the worker process ended meanwhile."
+            self._outcome = f"{self._current.model} was not loaded: the worker process ended meanwhile."
         self._current = self.loading = None
         self.memory = MemoryReport()
         waiting = [command for command in self._waiting if command.do != "keep"]

@@ -82,11 +82,11 @@ def test_a_damaged_memory_is_made_anew(hashes_of, one, tmp_path, content):
 
 
 def test_what_another_process_remembered_stays(hashes_of, one, tmp_path):
-    hashes = hashes_of()
+    written = threading.Event()
+    hashes = hashes_of(one, is_idle=written.is_set)
     row = {"/elsewhere.safetensors": [1, 2, "a" * 64]}
     (tmp_path / "hashes.json").write_text(json.dumps(row))
-    hashes._listed = lambda: [one]
-    hashes.look_again()
+    written.set()
     wait_until(lambda: hashes.of(one))
     assert row.items() <= json.loads((tmp_path / "hashes.json").read_text()).items()
 
