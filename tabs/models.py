@@ -38,7 +38,7 @@ _ACTIONS: Mapping[str, tuple[str, Callable[[Engine, str], None]]] = {
 """Button -> its text and what it does with the selected model."""
 
 
-class _Parts:
+class Parts:
     """The widgets. `selected` is the name of the model that the buttons are about, `seen` what is shown, in short."""
 
     def __init__(self, *, manage: bool):
@@ -93,7 +93,7 @@ class _Parts:
 
 def build(engine: Engine, tabs: gr.Tabs, *, manage: bool) -> None:
     """The tab, kept up to date while it is the one that is open. Without `manage` it can only be looked at."""
-    parts = _Parts(manage=manage)
+    parts = Parts(manage=manage)
 
     def choose(event: gr.SelectData) -> Updates:
         return parts.shown(engine, str(event.value))
@@ -112,7 +112,7 @@ def build(engine: Engine, tabs: gr.Tabs, *, manage: bool) -> None:
         update(button.click, _acting(engine, parts, _ACTIONS[name][1]), parts.selected, parts.components)
 
 
-def _acting(engine: Engine, parts: _Parts, action: Callable[[Engine, str], None]) -> Callable[[str], Updates]:
+def _acting(engine: Engine, parts: Parts, action: Callable[[Engine, str], None]) -> Callable[[str], Updates]:
     def act(selected: str) -> Updates:
         try:
             action(engine, selected)

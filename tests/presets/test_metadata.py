@@ -168,6 +168,12 @@ def test_the_parameters_stand_as_a1111_writes_them():
     )
 
 
+def test_the_parameters_name_the_beginning_of_the_checkpoints_hash_where_it_is_known():
+    text = parameters_text(HOUSE, {"checkpoint": "0123456789abcdef" * 4})
+    assert "Size: 128x128, Model hash: 0123456789, Model: Storybook" in text
+    assert "Model hash" not in parameters_text(HOUSE)
+
+
 def test_parameters_leave_out_what_is_unknown_or_usual():
     text = parameters_text(TextToImage(prompt="x"))
     assert not any(key in text for key in ("Negative prompt", "Size", "Model", "Clip skip"))

@@ -21,6 +21,15 @@ def test_every_field_with_a_label_has_a_widget_on_the_page_but_the_loras(tmp_pat
     assert missing == []
 
 
+def test_each_checkpoint_is_offered_with_its_badge_and_stands_for_its_plain_name(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    engine.load("Storybook")
+    shown = {getattr(block, "elem_id", None): block for block in build_page(engine).blocks.values()}
+    (choice,) = shown["text-to-image-checkpoint"].choices
+    assert choice == ("Storybook\u2002· RAM · sd1 · 40 MB · switch 0.5 s", "Storybook")
+    assert shown["text-to-image-checkpoint"].value == "Storybook"
+
+
 def test_files_that_cannot_be_used_are_told_under_the_checkpoints(tmp_path: Path):
     engine = FakeEngine(tmp_path)
     engine.unusable = ("'<b>.ckpt' was not opened: it may run code.",)
