@@ -142,6 +142,15 @@ def check_cutoff(pipe, cutoff):
     assert torch.allclose(latents_of(pipe, wanted), theirs, atol=1e-4)
 
 
+def test_token_merging_changes_the_picture_always_the_same_way_and_leaves_the_unet_as_it_was(starter_pipe):
+    plain = latents_of(starter_pipe, request())
+    merged, again = (latents_of(starter_pipe, request(token_merging=0.5)) for _ in range(2))
+    assert torch.equal(merged, again)
+    assert not torch.allclose(merged, plain, atol=1e-3)
+    assert torch.equal(latents_of(starter_pipe, request()), plain)
+    assert not starter_pipe.unet._forward_pre_hooks
+
+
 def test_latents_that_are_no_numbers_make_no_picture(starter_pipe):
     with pytest.raises(BrokenPicture):
         decode(starter_pipe, torch.full((1, 4, 8, 8), torch.nan), "starter")
