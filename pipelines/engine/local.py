@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -119,13 +119,21 @@ class LocalEngine:
     def models(self) -> Sequence[ModelInfo]:
         first: dict[str, str] = {}
         infos = []
-        for model in self._catalog.list():
+        for model in (*self._catalog.list(), *self._loaded_from_elsewhere()):
             info = self._info(model)
             original = first.setdefault(info.sha256, info.name) if info.sha256 else info.name
             infos.append(info.model_copy(update={"duplicate_of": "" if original == info.name else original}))
         if not all(info.sha256 for info in infos):
             self._hashes.look_again()
         return infos
+
+    def _loaded_from_elsewhere(self) -> Iterator[Model]:
+        """Models in memory that are in no folder of the catalog's: those of the Hub."""
+        for resident in self.memory().residents:
+            with suppress(UserError):
+                model = self._catalog.find(resident.name)
+                if model.layout == "hub":
+                    yield model
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"

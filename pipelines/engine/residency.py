@@ -51,7 +51,7 @@ class Residency:
         """What waits to be done, or why the last command was not; empty where there is nothing to say."""
         names = [command.model for command in self._waiting if command.do != "keep"]
         if names:
-            return f"{', '.join(dict.fromkeys(names))}: will be done once the running job has ended."
+            return f"Waiting for the worker: {', '.join(dict.fromkeys(names))}."
         return self._outcome
 
     def is_kept(self, name: str) -> bool:
