@@ -183,7 +183,7 @@ def waiting_line(engine: Engine, event: Queued) -> str:
         return event.detail
     status = engine.status()
     if status.loading:
-        return f"Waiting until {status.loading.what} is loaded…"
+        return f"Waiting while {status.loading.what} is loaded…"
     before = event.position - 1 + _is_behind_running_job(status, event)
     if before:
         return f"Waiting: {before} before this one"

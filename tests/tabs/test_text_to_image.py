@@ -30,6 +30,17 @@ def test_each_checkpoint_is_offered_with_its_badge_and_stands_for_its_plain_name
     assert shown["text-to-image-checkpoint"].value == "Storybook"
 
 
+def test_the_checkpoint_that_is_chosen_is_read_ahead(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    page = build_page(engine)
+    box = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "text-to-image-checkpoint")
+    changes = [function for function in page.fns.values() if (box._id, "change") in function.targets]
+    for function in changes:
+        if function.inputs == [box]:
+            function.fn("Storybook")
+    assert engine.read == ["Storybook"]
+
+
 def test_files_that_cannot_be_used_are_told_under_the_checkpoints(tmp_path: Path):
     engine = FakeEngine(tmp_path)
     engine.unusable = ("'<b>.ckpt' was not opened: it may run code.",)
