@@ -9,6 +9,8 @@ from tabs import badges, markup
 TIERS = {"gpu": "GPU memory", "ram": "Main memory"}
 COLOURS = 6
 """That `style.css` has for the parts of a bar, one after the other."""
+REST_SHOWN = 0.01
+"""Share of what is used that no model accounts for, above which it is shown."""
 SHORT_HASH = 10
 """Digits, as other programs show them."""
 PROBLEMS_SHOWN = 50
@@ -22,19 +24,18 @@ def memory(report: MemoryReport) -> str:
 
 
 def _tier(tier: Tier, residents: Sequence[Resident]) -> str:
-    whole = max(tier.used_bytes, tier.budget_bytes, sum(resident.bytes for resident in residents), 1)
-    used, budget = badges.size_in_words(tier.used_bytes), badges.size_in_words(tier.budget_bytes)
-    line = f"{used} of {budget} for models"
+    shares = [(_of_resident(resident), resident.bytes, f"part-{i % COLOURS}") for i, resident in enumerate(residents)]
+    rest = tier.used_bytes - sum(resident.bytes for resident in residents)
+    if rest > REST_SHOWN * tier.used_bytes:
+        shares.append((f"copies and other weights · {badges.size_in_words(rest)}", rest, "part-rest"))
+    whole = max(sum(size for _, size, _ in shares), tier.budget_bytes, 1)
+    line = f"{badges.size_in_words(tier.used_bytes)} of {badges.size_in_words(tier.budget_bytes)} for models"
     parts = "".join(
-        f'<div class="part-{index % COLOURS}" style="width:{resident.bytes / whole:.2%}" '
-        f'title="{html.escape(_of_resident(resident))}"></div>'
-        for index, resident in enumerate(residents)
+        f'<div class="{colour}" style="width:{size / whole:.2%}" title="{html.escape(text)}"></div>'
+        for text, size, colour in shares
     )
     over = f'<i style="left:{tier.budget_bytes / whole:.2%}"></i>' if whole > tier.budget_bytes else ""
-    legend = "".join(
-        f'<li><span class="part-{index % COLOURS}"></span>{markup.escaped(_of_resident(resident))}</li>'
-        for index, resident in enumerate(residents)
-    )
+    legend = "".join(f'<li><span class="{colour}"></span>{markup.escaped(text)}</li>' for text, _, colour in shares)
     return (
         f'<section class="tier"><p><b>{TIERS[tier.name]}</b> <span>{line}</span></p>'
         f'<div class="tier-bar" role="img" aria-label="{TIERS[tier.name]}: {line}">{parts}{over}</div>'

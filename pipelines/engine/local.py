@@ -181,7 +181,8 @@ class LocalEngine:
         self._ask(Command("keep", self._catalog.find(name).name, keep))
 
     def unload(self, name: str) -> None:
-        name = self._catalog.find(name).name
+        if name not in {resident.name for resident in self.memory().residents}:  # else its files may be gone
+            name = self._catalog.find(name).name
         with self._lock:
             if self._residency.is_kept(name):
                 self._residency.ask(Command("keep", name, keep=False))

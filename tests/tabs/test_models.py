@@ -63,6 +63,14 @@ def test_what_is_over_the_budget_stays_in_the_bar_with_a_mark_where_the_budget_e
     assert '<i style="left:25.00%">' in memory(report)
 
 
+def test_what_no_model_accounts_for_is_shown_beside_them():
+    resident = Resident(name="a", tier="gpu", bytes=60, switch_seconds=0)
+    tiers = (Tier(name="gpu", used_bytes=60, budget_bytes=100), Tier(name="ram", used_bytes=40, budget_bytes=100))
+    gpu, ram = memory(MemoryReport(tiers=tiers, residents=(resident,))).split("</section>")[:2]
+    assert "other weights" not in gpu
+    assert ("other weights · 40 bytes" in ram, "width:40.00%" in ram) == (True, True)
+
+
 def test_an_empty_memory_and_one_of_no_worker_have_words():
     assert "No model is loaded" in memory(MemoryReport(tiers=(Tier(name="ram", used_bytes=0, budget_bytes=0),)))
     assert "once the engine is ready" in memory(MemoryReport())
