@@ -11,6 +11,7 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -43,6 +44,61 @@ def tiny_sd1(seed: int = 0, width: int = 64) -> StableDiffusionPipeline:
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+
+
+def tiny_sd2(seed: int = 0, prediction: str = "epsilon") -> StableDiffusionPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        text_encoder=CLIPTextModel(_text("gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=64,
+            attention_head_dim=(1, 2),
+            use_linear_projection=True,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.18215),
+        scheduler=_scheduler(prediction),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def tiny_refiner(seed: int = 0) -> StableDiffusionXLImg2ImgPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionXLImg2ImgPipeline(
+        tokenizer=None,
+        tokenizer_2=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        text_encoder=None,
+        text_encoder_2=CLIPTextModelWithProjection(_text("gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            transformer_layers_per_block=2,
+            cross_attention_dim=64,
+            attention_head_dim=(1, 2),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=64 + 5 * 8,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.13025),
+        scheduler=_scheduler(),
+        requires_aesthetics_score=True,
+        add_watermarker=False,
     )
 
 
@@ -98,8 +154,9 @@ def _vae(scaling_factor: float) -> AutoencoderKL:
     return vae.half().eval()
 
 
-def _scheduler() -> DDIMScheduler:
+def _scheduler(prediction: str = "epsilon") -> DDIMScheduler:
     return DDIMScheduler(
+        prediction_type=prediction,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -121,15 +178,24 @@ def save_folder(pipe: Any, path: Path) -> Path:
 
 def save_single_file(pipe: Any, path: Path, **marks: torch.Tensor) -> Path:
     """The pipeline's weights in the original layout; `marks` are further tensors by their names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(original_layout(pipe) | marks, path)
+    return path
+
+
+def original_layout(pipe: Any) -> Tensors:
+    """The pipeline's weights under the names of a checkpoint in one file."""
     tensors = original_unet(pipe.unet) | original_vae(pipe.vae)
-    if isinstance(pipe, StableDiffusionXLPipeline):
+    if isinstance(pipe, StableDiffusionXLImg2ImgPipeline):
+        tensors |= original_open_clip(pipe.text_encoder_2, "conditioner.embedders.0.model.")
+    elif isinstance(pipe, StableDiffusionXLPipeline):
         tensors |= original_clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
         tensors |= original_open_clip(pipe.text_encoder_2, "conditioner.embedders.1.model.")
+    elif pipe.unet.config["use_linear_projection"]:
+        tensors |= original_open_clip(pipe.text_encoder, "cond_stage_model.model.", unread_layers=1)
     else:
         tensors |= original_clip(pipe.text_encoder, "cond_stage_model.transformer.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in (tensors | marks).items()}, path)
-    return path
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 _UNET_ENDS = {
@@ -237,9 +303,15 @@ _OPEN_CLIP = {
 }
 
 
-def original_open_clip(encoder: CLIPTextModelWithProjection, prefix: str) -> Tensors:
-    state = encoder.state_dict()
-    result = {f"{prefix}text_projection": state.pop("text_projection.weight").T, f"{prefix}logit_scale": torch.ones(())}
+def original_open_clip(encoder: Any, prefix: str, unread_layers: int = 0) -> Tensors:
+    """In open_clip's names, with a projection and `unread_layers` more layers whatever the encoder has."""
+    state = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in encoder.state_dict().items()}
+    projection = state.pop("text_model.text_projection.weight", torch.eye(encoder.config.hidden_size))
+    last = encoder.config.num_hidden_layers - 1
+    for name, tensor in list(state.items()):
+        if f".layers.{last}." in name and unread_layers:
+            state[name.replace(f".layers.{last}.", f".layers.{last + 1}.")] = torch.zeros_like(tensor)
+    result = {f"{prefix}text_projection": projection.T, f"{prefix}logit_scale": torch.ones(())}
     for name, tensor in state.items():
         for old, new in _OPEN_CLIP.items():
             name = name.replace(old, new)

@@ -29,6 +29,7 @@ KEPT_SECONDS = 1.0
 """How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
 _PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -79,7 +80,7 @@ class Catalog:
         """The checkpoint that `name` means: "" is the default; else a listed name, in any case, or its last part.
 
         "owner/name" that is not listed is a model of the Hugging Face Hub, which is not asked: before its download
-        the name alone tells the family and with it the native size (SDXL if it has "xl" in it, else SD 1.x).
+        the name alone tells the family and with it the native size (`_HUB_MARKS`, else SD 1.x).
         Raises `ModelNotFound`, or the error of a file that cannot be used.
         """
         if time.monotonic() - self._scanned < KEPT_SECONDS:
@@ -228,7 +229,7 @@ def _resolved(path: Path) -> Path:
 
 def _identity(path: Path) -> str:
     """Changes when the checkpoint's files do. Raises `OSError` for what is not there."""
-    return identity_of(files_of(path) if path.is_dir() else iter((path,)))
+    return identity_of(files_of(path))
 
 
 def _is_unchanged(model: Model) -> bool:
@@ -302,5 +303,6 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
 
 def _guessed(name: str) -> Model:
     """A model that may or may not exist on the Hub."""
-    family = FAMILIES["sdxl" if "xl" in name.lower() else "sd1"]
+    lower = name.lower()
+    family = FAMILIES[next((family for mark, family in _HUB_MARKS.items() if mark in lower), "sd1")]
     return Model(name, family.name, None, "hub", family.native_size, 0, "epsilon", 0, f"hub:{name}")

@@ -8,14 +8,14 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
-from pipelines.engine.families import CONFIGS, FAMILIES
+from pipelines.engine.families import CONFIGS, FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
@@ -28,12 +28,6 @@ Components = dict[str, Any]
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
-_CLASSES: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModel,
-    "text_encoder_2": CLIPTextModelWithProjection,
-}
 _TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
@@ -49,8 +43,8 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
     dtype = getattr(torch, policy.dtype_for(model.parameters))
     components: Components = {}
     with _errors_as_corrupt(model), _one_file(model.path) as tensors:
-        for index, part in enumerate(family.components):
-            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
+        for index, part in enumerate(model.parts):
+            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(model.parts)))
             if model.path.is_dir():
                 components[part] = _from_folder(part, model, dtype)
             else:
@@ -92,7 +86,7 @@ def _files_read(model: Model) -> Iterator[Path]:
         yield model.path
         return
     yield model.path / "model_index.json"
-    for part in FAMILIES[model.family].components:
+    for part in model.parts:
         folder = model.path / part
         if part == "scheduler":
             yield folder / "scheduler_config.json"
@@ -114,18 +108,21 @@ def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
 def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
     assert model.path is not None
     folder = model.path / part
+    family = FAMILIES[model.family]
+    kind = class_of(family, part)
     if part.startswith("tokenizer"):
-        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        if kind is CLIPTokenizer:
+            read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+        return kind.from_pretrained(folder, local_files_only=True)
     if part == "scheduler":
-        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)
+        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), family)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     if part.startswith("text_encoder"):
         options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
     else:
         options["disable_mmap"] = True
     variant = weights_of(folder).variant
-    component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
+    component, info = kind.from_pretrained(folder, variant=variant, dtype=dtype, **options)
     _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
     if part.startswith("text_encoder"):
         for parameter in component.parameters():
@@ -136,11 +133,11 @@ def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
 def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
     family = FAMILIES[model.family]
     if part.startswith("tokenizer"):
-        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
+        return _clip_tokenizer(single_file.padding_of(family, part))
     if part == "scheduler":
-        return _scheduler(single_file.scheduler_config(family, tensors), model.family)
+        return _scheduler(single_file.scheduler_config(family, tensors, model.prediction), family)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    component = _empty(part, single_file.component_config(family, part, shapes))
+    component = _empty(class_of(family, part), single_file.component_config(family, part, shapes))
     state = single_file.converted(part, component, tensors)
     # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
     state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
@@ -154,21 +151,23 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
-def _empty(part: str, config: dict[str, Any]) -> Any:
+def class_of(family: Family, part: str) -> Any:
+    """The class of the family's component `part`."""
+    name = family.components[part]
+    return getattr(diffusers, name, None) or getattr(transformers, name)
+
+
+def _empty(kind: Any, config: dict[str, Any]) -> Any:
     """The component with shapes but without memory."""
     with init_empty_weights():
-        if part.startswith("text_encoder"):
-            return _CLASSES[part](CLIPTextConfig(**config))
-        return _CLASSES[part].from_config(config)
+        return kind(CLIPTextConfig(**config)) if hasattr(kind, "config_class") else kind.from_config(config)
 
 
-def _scheduler(config: dict[str, Any], family: str) -> Any:
+def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    scheduler_class: Any = named if is_scheduler else usual
-    return scheduler_class.from_config(config)
+    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)
 
 
 def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:

@@ -86,6 +86,7 @@ class PipelineManager:
         self._catalog.check_loras(loras)
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
+        model.check_task(task)
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
         entry = self._entries.get(key) or self._load(key, model, report)
         self._entries.move_to_end(key)
@@ -158,7 +159,7 @@ def _placed(components: Components, policy: Policy) -> Components:
     for component in components.values():
         if isinstance(component, torch.nn.Module):
             component.to(policy.device)
-    for part in ("unet", "vae"):
+    for part in {"unet", "transformer", "vae"} & set(components):
         if policy.channels_last and components[part].dtype != torch.float32:
             components[part].to(memory_format=torch.channels_last)
         if policy.attention == "xformers":
@@ -166,15 +167,9 @@ def _placed(components: Components, policy: Policy) -> Components:
     return components
 
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "sd1": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
-    "sdxl": {"add_watermarker": False},
-}
-"""What the family's pipelines are told beside their components."""
-
-
 def _assembled(components: Components, model: Model, task: str) -> Any:
-    pipeline_class = getattr(diffusers, FAMILIES[model.family].pipelines[task])
-    pipe = pipeline_class(**components, **_OPTIONS[model.family])
+    family = FAMILIES[model.family]
+    missing = dict.fromkeys(part for part in family.optional if part not in components)
+    pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
     pipe.set_progress_bar_config(disable=True)
     return pipe
