@@ -176,10 +176,10 @@ def save_folder(pipe: Any, path: Path) -> Path:
     return path
 
 
-def save_single_file(pipe: Any, path: Path, **marks: torch.Tensor) -> Path:
+def save_single_file(pipe: Any, path: Path, metadata: dict[str, str] | None = None, **marks: torch.Tensor) -> Path:
     """The pipeline's weights in the original layout; `marks` are further tensors by their names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(original_layout(pipe) | marks, path)
+    save_file(original_layout(pipe) | marks, path, metadata)
     return path
 
 

@@ -15,9 +15,17 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelPath, ModelUnsafe
+from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelPath
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
+from pipelines.engine.model import (
+    PICKLED,
+    STILL_COPYING_SECONDS,
+    Model,
+    files_of,
+    identity_of,
+    inspect_file,
+    inspect_folder,
+)
 from presets.errors import UserError
 from presets.requests import LoraUse
 
@@ -30,7 +38,6 @@ KEPT_SECONDS = 1.0
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
-_PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +252,6 @@ def _inspected(found: _Found) -> Model | UserError:
     try:
         if found.path.is_dir():
             return inspect_folder(found.path, found.name)
-        if found.path.suffix.lower() in _PICKLED:
-            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
         return inspect_file(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
@@ -257,7 +262,7 @@ def _is_fresh(path: Path) -> bool:
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors" or path.suffix.lower() in _PICKLED
+    return path.suffix.lower() == ".safetensors" or path.suffix.lower() in PICKLED
 
 
 def _is_inside(path: Path, allowed: Sequence[Path]) -> bool:

@@ -98,7 +98,7 @@ def _is_xl(pipe: Any) -> bool:
 
 
 def _encoders(pipe: Any) -> list[tuple[Any, Any]]:
-    """The (tokenizer, text encoder) pairs of `pipe`."""
+    """The (tokenizer, text encoder) pairs of `pipe`; SDXL's refiner has but the second."""
     pairs = [(pipe.tokenizer, pipe.text_encoder)]
     if _is_xl(pipe):
         pairs.append((pipe.tokenizer_2, pipe.text_encoder_2))

@@ -16,9 +16,10 @@ from transformers import CLIPTextConfig, CLIPTokenizer
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
 from pipelines.engine.families import CONFIGS, FAMILIES, Family
-from pipelines.engine.headers import BrokenFile
+from pipelines.engine.headers import BrokenFile, Place
 from pipelines.engine.jobs import Event, Loading
-from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.model import PICKLED, WEIGHT_STEMS, Model, header_of, weights_of
+from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
 
@@ -28,7 +29,7 @@ Components = dict[str, Any]
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
-_TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+_TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
@@ -101,8 +102,39 @@ def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
     if path.is_dir():
         yield {}
         return
+    if path.suffix.lower() in PICKLED:
+        yield _mapped(path)
+        return
     with safe_open(path, framework="pt") as file:
         yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _mapped(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a pickled checkpoint; it is not unpickled, its table of tensors says where they lie."""
+    header = header_of(path)
+    whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+    return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}
+
+
+def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
+    """The numbers of a tensor whose bytes lie at `place` of a file."""
+    content, dtype = whole[place.start : place.stop], _DTYPES[place.dtype]
+    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
+    return aligned.view(dtype)
+
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:

@@ -14,6 +14,7 @@ from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
 from pipelines.engine.families import CONFIGS, FAMILIES, Family, Prediction, Variant
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
 from pipelines.engine.jobs import ModelInfo
+from pipelines.engine.pickles import UnsafeFile, read_pickled
 from pipelines.engine.recognition import (
     ONLY_THESE,
     OtherKind,
@@ -27,6 +28,7 @@ from presets.errors import shortened
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 
 CONFIG_LIMIT = 2**20
+PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 STILL_COPYING_SECONDS = 2.0
 WEIGHT_STEMS = {
     "unet": "diffusion_pytorch_model",
@@ -137,7 +139,10 @@ def files_of(checkpoint: Path) -> Iterator[Path]:
 
 
 def inspect_file(path: Path, name: str) -> Model:
-    """The checkpoint in the single file `path`. Raises `ModelCorrupt`, `ModelFamily`, and `OSError` if it vanishes."""
+    """The checkpoint in the single file `path`.
+
+    Raises `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, and `OSError` if it vanishes.
+    """
     identity = identity_of(files_of(path))
     header = _header(path, name)
     try:
@@ -234,10 +239,17 @@ def _part_headers(folder: Path, name: str) -> list[Header]:
     return [_header(file, name) for file in files]
 
 
+def header_of(path: Path) -> Header:
+    """The tensors of a safetensors or pickled file and where they lie. Raises `BrokenFile`, `UnsafeFile`, `OSError`."""
+    return read_pickled(path) if path.suffix.lower() in PICKLED else read_header(path)
+
+
 def _header(path: Path, name: str) -> Header:
     try:
         _check_regular(path)
-        return read_header(path)
+        return header_of(path)
+    except UnsafeFile as problem:
+        raise ModelUnsafe(name, str(problem)) from None
     except IncompleteFile as problem:
         fresh = time.time() - path.stat().st_mtime < STILL_COPYING_SECONDS
         raise ModelCorrupt(name, "it is still being copied" if fresh else str(problem)) from None
