@@ -36,32 +36,55 @@ class Watch:
 def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: Watch) -> torch.Tensor:
     """Latents of `request` (one picture, resolved), scaled, shape (1, channels, height / 8, width / 8).
 
+    `pipe` makes pictures from words.
     All noise comes from a CPU generator with the request's seed, so that the device does not matter. `pipe` is left
     as it was, also where `watch.report` raises.
     """
     assert request.width and request.height
     generator = torch.Generator("cpu").manual_seed(request.seed)
-    shape = (
-        1,
-        pipe.unet.config.in_channels,
-        request.height // pipe.vae_scale_factor,
-        request.width // pipe.vae_scale_factor,
-    )
-    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
-    with _scheduler(pipe, request), _Steps(pipe, request.steps, watch) as steps:
-        return pipe(
+    sides = (request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
+    shape = (1, pipe.vae.config.latent_channels, *sides)
+    noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
+    options = {} if is_flow(pipe) else {"eta": samplers.TCD_ETA}
+    with _scheduler(pipe, request), _Steps(pipe, request.steps, watch, sides) as steps:
+        latents = pipe(
             **_embeddings(pipe, conditioning),
+            **options,
             latents=noise.to(pipe._execution_device, conditioning.prompt.dtype),
             generator=generator,
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
-            eta=samplers.TCD_ETA,
             output_type="latent",
             return_dict=False,
             callback_on_step_end=steps.step_ended,
         )[0]
+    return _unpacked(latents, sides)
+
+
+def denoiser_of(pipe: Any) -> Any:
+    """The UNet or transformer."""
+    return pipe.transformer if is_flow(pipe) else pipe.unet
+
+
+def is_flow(pipe: Any) -> bool:
+    """Whether it was trained by flow matching, as the families with a transformer are."""
+    return getattr(pipe, "transformer", None) is not None
+
+
+def _packed(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+    """`latents` as the pipeline takes them: Flux's in a row of squares of two by two."""
+    return pipe._pack_latents(latents, *latents.shape) if hasattr(pipe, "_pack_latents") else latents
+
+
+def _unpacked(latents: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
+    """Latents of (height, width) `sides` from a row of squares; what is no row stays as it is."""
+    if latents.ndim == 4:
+        return latents
+    height, width = sides
+    squares = latents.view(1, height // 2, width // 2, -1, 2, 2)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(1, -1, height, width)
 
 
 @torch.no_grad()
@@ -100,7 +123,7 @@ def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
         scale = values.new_tensor(deviation).view(1, -1, 1, 1) / vae.config.scaling_factor
         values = values * scale + values.new_tensor(mean).view(1, -1, 1, 1)
     else:
-        values = values / vae.config.scaling_factor
+        values = values / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
     return vae.decode(values, return_dict=False)[0]
 
 
@@ -108,7 +131,10 @@ def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
     """The request's sampler in `pipe`; afterwards its own again, and offloaded parts back in their place."""
     own = pipe.scheduler
-    pipe.scheduler = samplers.build(request.sampler, request.schedule, own.config)
+    if is_flow(pipe):
+        pipe.scheduler = samplers.build_flow(request.schedule, own.config)
+    else:
+        pipe.scheduler = samplers.build(request.sampler, request.schedule, own.config)
     try:
         yield
     except BaseException:
@@ -130,14 +156,15 @@ def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor
 
 
 class _Steps:
-    """As a `with`, follows the UNet of a run, and reports each step to its watch with a preview now and then.
+    """As a `with`, follows the denoiser of a run, and reports each step to its watch with a preview now and then.
 
-    The preview is of the finished picture as the model foresees it: what the UNet read is the same mixture of picture
-    and noise for every sampler, and its answer tells them apart.
+    The preview is of the finished picture as the model foresees it: what the denoiser read is the same mixture of
+    picture and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, steps: int, watch: Watch):
+    def __init__(self, pipe: Any, steps: int, watch: Watch, sides: tuple[int, int]):
         self._pipe = pipe
+        self._sides = sides
         self._steps = steps
         self._watch = watch
         self._pace = Pace(watch.preview_interval)
@@ -146,7 +173,7 @@ class _Steps:
         self._seen: tuple[torch.Tensor, Any, torch.Tensor] | None = None
 
     def __enter__(self) -> "_Steps":
-        self._hook = self._pipe.unet.register_forward_hook(self._see)
+        self._hook = denoiser_of(self._pipe).register_forward_hook(self._see, with_kwargs=True)
         self._started = time.perf_counter()
         return self
 
@@ -155,7 +182,7 @@ class _Steps:
         self._seen = None
 
     def step_ended(self, pipe: Any, call: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """diffusers' callback after each call of the UNet, of which some samplers make two a step."""
+        """diffusers' callback after each call of the denoiser, of which some samplers make two a step."""
         done = (call + 1) * self._steps // pipe.num_timesteps
         if done > self._done:
             self._done = done
@@ -173,13 +200,15 @@ class _Steps:
             )
         return {}
 
-    def _see(self, unet: Any, arguments: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002
-        self._seen = (arguments[0], arguments[1], output[0])
+    def _see(self, denoiser: Any, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:  # noqa: ARG002
+        sample, timestep = arguments[:2] if arguments else (named["hidden_states"], named["timestep"])
+        self._seen = (sample, timestep, output[0])
 
     def _preview(self) -> bytes | None:
         if self._watch.latent_map is None or self._seen is None or not self._pace.due():
             return None
-        return jpeg(thumbnail(self._foreseen(*self._seen), self._watch.latent_map))
+        foreseen = self._foreseen_in_flow if is_flow(self._pipe) else self._foreseen
+        return jpeg(thumbnail(foreseen(*self._seen), self._watch.latent_map))
 
     def _foreseen(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents without noise: equations 12 and 15 of https://arxiv.org/abs/2202.00512, guidance applied."""
@@ -193,3 +222,15 @@ class _Steps:
         if self._pipe.scheduler.config.prediction_type == "v_prediction":
             return signal * sample - noise * output
         return (sample - noise * output) / signal
+
+    def _foreseen_in_flow(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
+        """The latents at the end of the straight way that the output points along (equation 13 of
+        https://arxiv.org/abs/2403.03206)."""
+        if len(sample) == 2:
+            negative, positive = output.chunk(2)
+            output = negative + self._pipe.guidance_scale * (positive - negative)
+            sample = sample[:1]
+        level = float(timestep.flatten()[0])
+        if sample.ndim == 4:  # Flux is told the level itself, the others the timestep
+            level /= self._pipe.scheduler.config.num_train_timesteps
+        return _unpacked(sample - level * output, self._sides)

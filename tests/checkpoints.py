@@ -10,13 +10,26 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from pipelines.engine.families import CONFIGS
 
@@ -131,6 +144,70 @@ def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
     )
 
 
+def tiny_sd3(seed: int = 0, with_t5: bool = True) -> StableDiffusion3Pipeline:
+    torch.manual_seed(seed)
+    encoders = {
+        "text_encoder": CLIPTextModelWithProjection(_text("quick_gelu")).half().eval(),
+        "text_encoder_2": CLIPTextModelWithProjection(_text("gelu")).half().eval(),
+        "text_encoder_3": _t5(128) if with_t5 else None,
+    }
+    return StableDiffusion3Pipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        tokenizer_3=_t5_tokenizer() if with_t5 else None,
+        **encoders,
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=128,
+            caption_projection_dim=32,
+            pooled_projection_dim=128,
+            pos_embed_max_size=32,
+        )
+        .half()
+        .eval(),
+        vae=_vae(1.5305, channels=16, shift_factor=0.0609),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def tiny_flux(seed: int = 0, guidance: bool = True) -> FluxPipeline:
+    torch.manual_seed(seed)
+    return FluxPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        tokenizer_2=_t5_tokenizer(),
+        text_encoder=CLIPTextModel(_text("quick_gelu")).half().eval(),
+        text_encoder_2=_t5(64),
+        transformer=FluxTransformer2DModel(
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=64,
+            pooled_projection_dim=64,
+            guidance_embeds=guidance,
+            axes_dims_rope=(4, 6, 6),
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.3611, channels=16, shift_factor=0.1159),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    )
+
+
+def _t5(width: int) -> T5EncoderModel:
+    config = T5Config(vocab_size=256, d_model=width, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    return T5EncoderModel(config).half().eval()
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\N{LOWER ONE EIGHTH BLOCK}", -2.0)]
+    letters = [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    return T5Tokenizer(vocab=[*pieces, *letters], extra_ids=0, model_max_length=512)
+
+
 def _text(activation: str) -> CLIPTextConfig:
     return CLIPTextConfig(
         hidden_size=64,
@@ -143,8 +220,10 @@ def _text(activation: str) -> CLIPTextConfig:
     )
 
 
-def _vae(scaling_factor: float) -> AutoencoderKL:
+def _vae(scaling_factor: float, channels: int = 4, shift_factor: float | None = None) -> AutoencoderKL:
     vae = AutoencoderKL(
+        latent_channels=channels,
+        shift_factor=shift_factor,
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -169,11 +248,15 @@ def _scheduler(prediction: str = "epsilon") -> DDIMScheduler:
 def save_folder(pipe: Any, path: Path) -> Path:
     """The pipeline as a diffusers folder, its tokenizers as vocabulary and merges, as published folders have them."""
     pipe.save_pretrained(path, safe_serialization=True)
-    for tokenizer in path.glob("tokenizer*"):
+    for tokenizer in (folder for folder in path.glob("tokenizer*") if _is_clip(folder)):
         (tokenizer / "tokenizer.json").unlink()
         for name in ("vocab.json", "merges.txt"):
             shutil.copy(CONFIGS / "clip" / name, tokenizer)
     return path
+
+
+def _is_clip(tokenizer: Path) -> bool:
+    return "CLIP" in (tokenizer / "tokenizer_config.json").read_text()
 
 
 def save_single_file(pipe: Any, path: Path, metadata: dict[str, str] | None = None, **marks: torch.Tensor) -> Path:

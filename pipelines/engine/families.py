@@ -38,7 +38,8 @@ class Family:
     are told beside their components. `variants` are by the denoiser's input channels. `made_for` says of a family
     that cannot make pictures from words what it does. `latent_to_rgb` has one row (red, green, blue) per latent
     channel: scaled latents times the rows plus `latent_bias` are roughly the picture in [-1, 1]. `native_size` is
-    (width, height) in pixels. `single_files` tells whether checkpoints in one file can be loaded.
+    (width, height) in pixels, `grid` the pixels that sides are multiples of. `half` is the precision of 16 bits that
+    its numbers fit into. `single_files` tells whether checkpoints in one file can be loaded.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Family:
     latent_to_rgb: Colours
     latent_bias: tuple[float, float, float]
     input_channels: int = 4
+    grid: int = 8
+    half: Literal["float16", "bfloat16"] = "float16"
     variants: Mapping[int, Variant] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
@@ -68,6 +71,10 @@ class Family:
     @property
     def latent_channels(self) -> int:
         return len(self.latent_to_rgb)
+
+    def fitting(self, dtype: str) -> str:
+        """`dtype`, or the other precision of 16 bits where this family's numbers do not fit into it."""
+        return self.half if dtype == "float16" else dtype
 
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants.values() if variant.name == name), None)
@@ -211,6 +218,7 @@ _SD3 = Family(
     ),
     latent_bias=(0.2394, 0.2135, 0.1925),
     input_channels=16,
+    grid=16,
     optional=frozenset({"tokenizer_3", "text_encoder_3"}),
     single_files=False,
 )
@@ -253,6 +261,8 @@ _FLUX = Family(
     ),
     latent_bias=(-0.0329, -0.0718, -0.0851),
     input_channels=64,
+    grid=16,
+    half="bfloat16",
     variants={
         384: Variant("inpaint", "Fill", _REPAINTS, {"inpaint": "FluxFillPipeline"}),
         128: Variant("control", "control", "it follows a control picture", {"control": "FluxControlPipeline"}),

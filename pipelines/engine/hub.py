@@ -21,7 +21,14 @@ from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, inspect_folder
 from presets.errors import UserError
 
-_TEXTS = ["model_index.json", "*/config.json", "scheduler/*.json", "tokenizer*/*.json", "tokenizer*/*.txt", "tokenizer*/*.model"]
+_TEXTS = [
+    "model_index.json",
+    "*/config.json",
+    "scheduler/*.json",
+    "tokenizer*/*.json",
+    "tokenizer*/*.txt",
+    "tokenizer*/*.model",
+]
 _WEIGHTS = [f"{part}/{stem}{rest}" for part, stem in WEIGHT_STEMS.items() for rest in ("*.safetensors", "*.index.json")]
 _TIMEOUT = 5.0
 

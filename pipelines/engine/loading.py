@@ -40,8 +40,7 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
     `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    family = FAMILIES[model.family]
-    dtype = getattr(torch, policy.dtype_for(model.parameters))
+    dtype = getattr(torch, FAMILIES[model.family].fitting(policy.dtype_for(model.parameters)))
     components: Components = {}
     with _errors_as_corrupt(model), _one_file(model.path) as tensors:
         for index, part in enumerate(model.parts):

@@ -111,8 +111,9 @@ class LocalEngine:
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
-        return model.info().model_copy(update={"note": note})
+        info = model.info()
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else info.note
+        return info.model_copy(update={"note": note})
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -139,8 +140,10 @@ class LocalEngine:
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
+        model.check_task(request.kind)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
         self._catalog.check_loras(resolved.all_loras)
+        model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(

@@ -24,7 +24,7 @@ from pipelines.engine.recognition import (
     sidecar_of,
     variant_of,
 )
-from presets.errors import shortened
+from presets.errors import InvalidField, shortened
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 
 CONFIG_LIMIT = 2**20
@@ -97,6 +97,19 @@ class Model:
         if task not in self.pipelines:
             words = task.replace("-", " ")
             raise ModelFamily(self.name, f"a {self.title} checkpoint", f"{self.made_for}, and cannot do {words}")
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise `InvalidField` for a side that the family cannot have."""
+        grid = FAMILIES[self.family].grid
+        for field, side in (("width", width), ("height", height)):
+            if side % grid:
+                nearest = max(round(side / grid) * grid, SIDE_MINIMUM)
+                raise InvalidField(
+                    field,
+                    f"{field.capitalize()} cannot be {side} with {self.title}: must be a multiple of {grid}; the "
+                    f"nearest is {nearest}.",
+                    code="E-SIZE",
+                )
 
     def info(self) -> ModelInfo:
         """The model as faces show it."""

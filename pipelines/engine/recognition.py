@@ -108,8 +108,8 @@ def prediction_of(path: Path, header: Header, found: Recognised) -> Prediction:
     """What the single file's UNet predicts. The first of these that speaks decides:
 
     `parameterization` in the .yaml file beside it; the file's own metadata (Stability's ModelSpec); an empty tensor
-    `v_pred`; for SD 2.x without a variant the spread of one norm's bias, which is over 0.09 in the models for 768 pixels
-    only (found by ComfyUI, supported_models.py). Raises `OSError`.
+    `v_pred`; for SD 2.x without a variant the spread of one norm's bias, which is over 0.09 only in the models for 768
+    pixels (found by ComfyUI, supported_models.py). Raises `OSError`.
     """
     told = _told_by_yaml(sidecar_of(path)) or _told_by_metadata(header.metadata)
     if told:
