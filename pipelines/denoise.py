@@ -11,10 +11,12 @@ from PIL import Image
 
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioning
-from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
 from presets.requests import TextToImage
+
+BLACK = -0.98
+"""A decode without a number over this is black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +89,45 @@ def _unpacked(latents: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
     return squares.permute(0, 3, 1, 4, 2, 5).reshape(1, -1, height, width)
 
 
+class NoNumbers(Exception):
+    """A decode gave NaN even in full precision. `parts` are the components whose weights hold NaN or infinity."""
+
+    def __init__(self, parts: list[str]):
+        super().__init__(", ".join(parts))
+        self.parts = parts
+
+
 @torch.no_grad()
-def decode(pipe: Any, latents: torch.Tensor, checkpoint: str) -> Image.Image:
-    """The picture of `latents`. Raises `BrokenPicture` where it holds NaN even in full precision."""
-    half = pipe.vae.dtype == torch.float16
+def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Image.Image:
+    """The picture of `latents`. Raises `NoNumbers`.
+
+    What comes out as NaN or black in half precision is decoded again in full, and `warn` is told where that helped.
+    """
+    half = pipe.vae.dtype != torch.float32
     pixels = None if half and _overflows(pipe) else _decoded(pipe.vae, latents)
-    if half and (pixels is None or not pixels.isfinite().all()):
-        with _full_precision(pipe.vae):
-            pixels = _decoded(pipe.vae, latents.float())
+    if half and (pixels is None or _is_nothing(pixels)):
+        first, pixels = pixels, _decoded_in_full(pipe.vae, latents)
+        if first is not None and not _is_nothing(pixels):
+            dtype = str(pipe.vae.dtype).removeprefix("torch.")
+            warn(f"The VAE gave no picture in {dtype}; it was decoded again in float32, which takes longer.")
     if pixels is None or not pixels.isfinite().all():
-        raise BrokenPicture(checkpoint)
+        raise NoNumbers(damaged_parts(pipe))
     return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
+
+
+def damaged_parts(pipe: Any) -> list[str]:
+    """The names of the components whose weights hold NaN or infinity."""
+    return [
+        name
+        for name, component in pipe.components.items()
+        if isinstance(component, torch.nn.Module)
+        and not all(bool(tensor.isfinite().all()) for tensor in component.state_dict().values())
+    ]
+
+
+def _is_nothing(pixels: torch.Tensor) -> bool:
+    """Whether a decode holds NaN or is black all over."""
+    return not bool(pixels.isfinite().all()) or float(pixels.max()) < BLACK
 
 
 def _overflows(pipe: Any) -> bool:
@@ -105,14 +135,14 @@ def _overflows(pipe: Any) -> bool:
     return getattr(pipe, "text_encoder_2", None) is not None and pipe.vae.config.force_upcast
 
 
-@contextlib.contextmanager
-def _full_precision(vae: Any) -> Iterator[None]:
-    """float16 to float32 and back loses nothing."""
+def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """As `_decoded`, in float32. The weights lose nothing on the way there and back."""
+    own = vae.dtype
     vae.to(torch.float32)
     try:
-        yield
+        return _decoded(vae, latents.float())
     finally:
-        vae.to(torch.float16)
+        vae.to(own)
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import diffusers
 import torch
 
-from pipelines.denoise import Watch, decode, denoise, denoiser_of, is_flow
+from pipelines.denoise import NoNumbers, Watch, decode, denoise, denoiser_of, is_flow
 from pipelines.engine import joint_conditioning
 from pipelines.engine.context import Context
 from pipelines.engine.families import FAMILIES
@@ -19,7 +19,9 @@ from presets.requests import TextToImage
 def run(request: TextToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     loras = request.all_loras
-    with context.models.pipeline(request.checkpoint, "text-to-image", loras=loras, report=context.report) as loaded:
+    with context.models.pipeline(
+        request.checkpoint, "text-to-image", loras=loras, vae=request.vae, report=context.report
+    ) as loaded:
         _warn(request, loaded, context)
         latent_map = _latent_map(loaded) if context.policy.preview_interval else None
         for index in range(request.count):
@@ -51,7 +53,10 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
     encoded = time.perf_counter()
     latents = denoise(loaded.pipe, conditioning, picture, watch)
     denoised = time.perf_counter()
-    image = decode(loaded.pipe, latents, picture.checkpoint)
+    try:
+        image = decode(loaded.pipe, latents, context.warn)
+    except NoNumbers as problem:
+        raise context.models.broken(loaded.model, picture.vae, problem.parts) from None
     timings = {
         "load": loaded.load_seconds if index == 0 else 0.0,
         "encode": encoded - started,

@@ -266,6 +266,14 @@ def save_single_file(pipe: Any, path: Path, metadata: dict[str, str] | None = No
     return path
 
 
+def save_vae(vae: AutoencoderKL, path: Path, prefix: str) -> Path:
+    """A VAE alone in the original layout, its names beginning with `prefix`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = original_vae(vae).items()
+    save_file({prefix + name.removeprefix("first_stage_model."): tensor.contiguous() for name, tensor in tensors}, path)
+    return path
+
+
 def original_layout(pipe: Any) -> Tensors:
     """The pipeline's weights under the names of a checkpoint in one file."""
     tensors = original_unet(pipe.unet) | original_vae(pipe.vae)

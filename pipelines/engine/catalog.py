@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelPath
+from pipelines.engine.errors import (
+    LoraNotFound,
+    ModelCorrupt,
+    ModelNotFound,
+    ModelPath,
+    VaeNotFound,
+    VaeRefused,
+)
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import (
     PICKLED,
@@ -26,6 +33,7 @@ from pipelines.engine.model import (
     inspect_file,
     inspect_folder,
 )
+from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
 from presets.requests import LoraUse
 
@@ -68,6 +76,7 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
+        self._known_vaes: dict[Path, tuple[str, VaeFile | UserError]] = {}
         self._from_hub: dict[str, Model] = {}
         self._entries: _Entries = {}
         self._scanned = -math.inf
@@ -96,6 +105,52 @@ class Catalog:
                 if _is_unchanged(model):
                     return model
         return self._looked_up(name, self._scan())
+
+    def vaes(self) -> tuple[VaeFile, ...]:
+        """The usable files in `vae/` under the roots, by name."""
+        return tuple(file for file in self._vae_entries().values() if isinstance(file, VaeFile))
+
+    def find_vae(self, name: str) -> VaeFile:
+        """The VAE of that name (in any case, or its last part). Raises `VaeNotFound`, or why it cannot be used."""
+        entries = self._vae_entries()
+        match = _match(name, tuple(entries))
+        if match is None:
+            raise VaeNotFound(name, near_names(name, tuple(entries)))
+        found = entries[match]
+        if isinstance(found, UserError):
+            raise found.with_traceback(None)
+        return found
+
+    def _vae_entries(self) -> dict[str, VaeFile | UserError]:
+        entries: dict[str, VaeFile | UserError] = {}
+        for found in sorted(self._walk_roots("vae"), key=lambda found: found.name.lower()):
+            if not found.path.is_dir():
+                name = _unique(found.name, {name.lower() for name in entries})
+                entries[name] = self._inspected_vae(replace(found, name=name))
+        return entries
+
+    def _inspected_vae(self, found: _Found) -> VaeFile | UserError:
+        if found.reason:
+            return VaeRefused(found.name, found.reason)
+        try:
+            identity = f"{found.name}|{_identity(found.path)}"
+            known = self._known_vaes.get(found.path)
+            if known is None or known[0] != identity:
+                known = (identity, _vae_or_error(found))
+                self._known_vaes[found.path] = known
+            return known[1]
+        except OSError as problem:
+            return VaeRefused(found.name, f"it cannot be read ({problem.strerror})")
+
+    def mark(self, file: Model | VaeFile, error: UserError) -> None:
+        """Have `error` be the answer for `file` until it changes: what is wrong with it was found only by using it."""
+        entry = (f"{file.name}|{file.identity}", error)
+        if isinstance(file, VaeFile):
+            self._known_vaes[file.path] = entry
+        elif file.path is not None:
+            with self._lock:
+                self._known[file.path] = entry
+                self._entries[file.name] = (file.path, error)
 
     def lora_names(self) -> tuple[str, ...]:
         """Names of the files in `loras/` under the roots."""
@@ -253,6 +308,14 @@ def _inspected(found: _Found) -> Model | UserError:
         if found.path.is_dir():
             return inspect_folder(found.path, found.name)
         return inspect_file(found.path, found.name)
+    except UserError as error:
+        return error.with_traceback(None)
+
+
+def _vae_or_error(found: _Found) -> VaeFile | UserError:
+    """Raises `OSError` for what vanished."""
+    try:
+        return inspect_vae(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
 

@@ -101,15 +101,17 @@ def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
     if path.is_dir():
         yield {}
         return
-    if path.suffix.lower() in PICKLED:
-        yield _mapped(path)
-        return
-    with safe_open(path, framework="pt") as file:
-        yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    yield mapped(path)
 
 
-def _mapped(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a pickled checkpoint; it is not unpickled, its table of tensors says where they lie."""
+def mapped(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, mapped and not read yet.
+
+    A pickled checkpoint is not unpickled: its table of tensors says where they lie.
+    """
+    if path.suffix.lower() not in PICKLED:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header = header_of(path)
     whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
     return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}

@@ -11,12 +11,14 @@ import diffusers
 import torch
 
 from pipelines.engine.catalog import Catalog
+from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event
 from pipelines.engine.loading import Components, Report, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
+from pipelines.engine.vae_loading import load_vae
 from presets.requests import LoraUse
 from presets.settings import Settings
 
@@ -76,10 +78,12 @@ class PipelineManager:
         task: str = "text-to-image",
         *,
         loras: Sequence[LoraUse] = (),
+        vae: str = "",
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
 
+        `vae` names a file of the vae folder, "" is the checkpoint's own.
         Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before
         then still is.
         """
@@ -90,13 +94,45 @@ class PipelineManager:
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
         entry = self._entries.get(key) or self._load(key, model, report)
         self._entries.move_to_end(key)
-        seconds = time.perf_counter() - started
         entry.pins += 1
         try:
-            yield Loaded(_assembled(entry.components, model, task), model, seconds)
+            with self._with_vae(vae, entry.components, model) as components:
+                seconds = time.perf_counter() - started
+                yield Loaded(_assembled(components, model, task), model, seconds)
         finally:
             entry.pins -= 1
             self._evict(0, keep=key)
+
+    @contextlib.contextmanager
+    def _with_vae(self, name: str, components: Components, model: Model) -> Iterator[Components]:
+        """`components` with the VAE of that name instead of their own, pinned until the block is left."""
+        if not name:
+            yield components
+            return
+        family = FAMILIES[model.family]
+        file = self._catalog.find_vae(name)
+        file.check_family(family)
+        own = components["vae"]
+        key = _Key(f"{file.path} for {family.name}", file.identity, str(own.dtype))
+        entry = self._entries.get(key) or self._add(key, {"vae": load_vae(file, own, own.dtype)})
+        self._entries.move_to_end(key)
+        entry.pins += 1
+        try:
+            yield components | entry.components
+        finally:
+            entry.pins -= 1
+
+    def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
+        """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
+        change."""
+        if "vae" in parts and vae:
+            error = BrokenPicture(vae, ["vae"], field="vae")
+            self._catalog.mark(self._catalog.find_vae(vae), error)
+        else:
+            error = BrokenPicture(model.name, parts)
+            if parts:
+                self._catalog.mark(model, error)
+        return error
 
     def release(self) -> None:
         """Forget all components that no use holds."""
@@ -104,7 +140,9 @@ class PipelineManager:
             self._drop(key)
 
     def _load(self, key: _Key, model: Model, report: Report) -> _Entry:
-        components = load(model, self._policy, report)
+        return self._add(key, load(model, self._policy, report))
+
+    def _add(self, key: _Key, components: Components) -> _Entry:
         size = sum(bytes_of(component) for component in components.values())
         self._forget_old_versions(key)
         self._evict(size)

@@ -41,7 +41,7 @@ def component_config(family: Family, part: str, shapes: Shapes) -> dict[str, Any
     if part == "unet":
         return base | _unet_config(family, shapes)
     if part == "vae":
-        return base | _vae_config(shapes)
+        return base | vae_config(shapes, VAE)
     prefix = TEXT_PREFIXES[family.name][part]
     if not _is_open_clip(prefix):
         return base | _clip_config(prefix, shapes)
@@ -149,14 +149,19 @@ def _unet_config(family: Family, shapes: Shapes) -> dict[str, Any]:
     return config
 
 
-def _vae_config(shapes: Shapes) -> dict[str, Any]:
-    levels = _count(shapes, VAE + "encoder.down.")
+def vae_config(shapes: Shapes, prefix: str, blocks: str = "down", inner: str = "block") -> dict[str, Any]:
+    """What the shapes tell of a VAE whose names begin with `prefix`; `blocks` and `inner` are the layout's words.
+
+    Raises `KeyError` where a tensor that every VAE has is missing.
+    """
+    down = f"{prefix}encoder.{blocks}."
+    levels = _count(shapes, down)
     return {
-        "in_channels": shapes[VAE + "encoder.conv_in.weight"][1],
-        "out_channels": shapes[VAE + "decoder.conv_out.weight"][0],
-        "latent_channels": shapes[VAE + "decoder.conv_in.weight"][1],
-        "block_out_channels": [shapes[f"{VAE}encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, VAE + "encoder.down.0.block."),
+        "in_channels": shapes[prefix + "encoder.conv_in.weight"][1],
+        "out_channels": shapes[prefix + "decoder.conv_out.weight"][0],
+        "latent_channels": shapes[prefix + "decoder.conv_in.weight"][1],
+        "block_out_channels": [shapes[f"{down}{level}.{inner}.0.conv1.weight"][0] for level in range(levels)],
+        "layers_per_block": _count(shapes, f"{down}0.{inner}."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }

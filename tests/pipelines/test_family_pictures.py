@@ -11,7 +11,7 @@ from pipelines.denoise import Watch, decode, denoise
 from pipelines.engine import joint_conditioning, samplers
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner
-from pipelines.engine.errors import ModelFamily
+from pipelines.engine.errors import ModelFamily, VaeRefused
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
@@ -23,6 +23,7 @@ from tests.checkpoints import (
     original_layout,
     save_folder,
     save_single_file,
+    save_vae,
     tiny_flux,
     tiny_refiner,
     tiny_sd1,
@@ -45,6 +46,11 @@ def root(tmp_path_factory):
         save_folder(tiny_sd2(prediction=prediction), root / f"checkpoints/sd2-{prediction}-folder")
     torch.save(original_layout(tiny_sd1()), root / "checkpoints/sd1-old.ckpt")
     save_single_file(tiny_sd1(), root / "checkpoints/sd1-new.safetensors")
+    for name, prefix in (("sharp", ""), ("old/first", "first_stage_model.")):
+        save_vae(tiny_sd1(seed=7).vae, root / f"vae/{name}.safetensors", prefix)
+    tiny_sd1(seed=7).vae.save_pretrained(root / "diffusers")
+    (root / "diffusers/diffusion_pytorch_model.safetensors").rename(root / "vae/diffusers.safetensors")
+    save_vae(tiny_sd3().vae, root / "vae/sixteen.safetensors", "")
     save_folder(tiny_sd3(), root / "checkpoints/sd3")
     save_folder(tiny_sd3(with_t5=False), root / "checkpoints/sd3-without-t5")
     save_folder(tiny_flux(), root / "checkpoints/flux")
@@ -59,11 +65,11 @@ def models(root):
     return PipelineManager(Catalog((root,), root / "checkpoints/sd2-epsilon-folder"), policy, Settings())
 
 
-def ours(models, name):
-    with models.pipeline(name) as loaded:
+def ours(models, name, vae=""):
+    with models.pipeline(name, vae=vae) as loaded:
         conditioning = Conditioner().encode(loaded.pipe, REQUEST.prompt, REQUEST.negative_prompt)
         latents = denoise(loaded.pipe, conditioning, REQUEST, Watch(lambda _: None))
-        return np.array(decode(loaded.pipe, latents, name))
+        return np.array(decode(loaded.pipe, latents, print))
 
 
 def raw(pipe):
@@ -103,6 +109,23 @@ def test_both_predictions_of_sd2_draw_differently(models):
 
 def test_pickled_checkpoint_draws_the_picture_of_its_safetensors(models):
     assert np.array_equal(ours(models, "sd1-old"), ours(models, "sd1-new"))
+
+
+@pytest.mark.parametrize("vae", ["sharp", "first", "diffusers"])
+def test_chosen_vae_decodes_as_in_diffusers_and_the_checkpoints_own_stays(models, vae):
+    pipe = tiny_sd2()
+    pipe.vae = tiny_sd1(seed=7).vae
+    own = ours(models, "sd2-epsilon")
+    chosen = ours(models, "sd2-epsilon", vae)
+    assert np.array_equal(chosen, raw(pipe))
+    assert not np.array_equal(chosen, own)
+    assert np.array_equal(ours(models, "sd2-epsilon"), own)
+
+
+def test_vae_of_other_latents_is_refused(models):
+    with pytest.raises(VaeRefused, match="16 channels, those of Stable Diffusion 2.x 4") as caught:
+        ours(models, "sd2-epsilon", "sixteen")
+    assert (caught.value.code, caught.value.field) == ("E-VAE", "vae")
 
 
 def test_refiner_loads_for_pictures_and_refuses_words(models):
