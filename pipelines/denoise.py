@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import tomesd
 import torch
 from PIL import Image
 
@@ -38,7 +39,6 @@ class Watch:
 def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: Watch) -> torch.Tensor:
     """Latents of `request` (one picture, resolved), scaled, shape (1, channels, height / 8, width / 8).
 
-    `pipe` makes pictures from words.
     All noise comes from a CPU generator with the request's seed, so that the device does not matter. `pipe` is left
     as it was, also where `watch.report` raises.
     """
@@ -47,20 +47,24 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
     sides = (request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
     shape = (1, pipe.vae.config.latent_channels, *sides)
     noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
-    options = {} if is_flow(pipe) else {"eta": samplers.TCD_ETA}
-    with _scheduler(pipe, request), _Steps(pipe, request.steps, watch, sides) as steps:
+    with (
+        _scheduler(pipe, request),
+        contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
+        _Steps(pipe, request, watch, sides) as steps,
+    ):
         latents = pipe(
             **_embeddings(pipe, conditioning),
-            **options,
+            **({} if is_flow(pipe) else {"eta": samplers.TCD_ETA}),
             latents=noise.to(pipe._execution_device, conditioning.prompt.dtype),
             generator=generator,
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
+            guidance_scale=request.guidance_scale if request.guidance_end else 1.0,
             output_type="latent",
             return_dict=False,
             callback_on_step_end=steps.step_ended,
+            callback_on_step_end_tensor_inputs=steps.tensors,
         )[0]
     return _unpacked(latents, sides)
 
@@ -174,6 +178,20 @@ def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
         pipe.scheduler = own
 
 
+@contextlib.contextmanager
+def _merged_tokens(unet: Any, share: float) -> Iterator[None]:
+    """Token merging (https://arxiv.org/abs/2303.17604) where the UNet's attention is finest, without chance."""
+    if not share:
+        yield
+        return
+    finest = next((2**level for level, kind in enumerate(unet.config.down_block_types) if "Attn" in kind), 1)
+    tomesd.apply_patch(unet, ratio=share, max_downsample=finest, use_rand=False)
+    try:
+        yield
+    finally:
+        tomesd.remove_patch(unet)
+
+
 def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor | None]:
     device = pipe._execution_device
     given = {
@@ -185,6 +203,10 @@ def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor
     return {name: tensor.to(device) for name, tensor in given.items() if tensor is not None}
 
 
+_PAIRED = ("prompt_embeds", "add_text_embeds", "add_time_ids", "pooled_prompt_embeds")
+"""What diffusers hands to the denoiser in pairs, negative and positive, while guidance is on."""
+
+
 class _Steps:
     """As a `with`, follows the denoiser of a run, and reports each step to its watch with a preview now and then.
 
@@ -192,10 +214,13 @@ class _Steps:
     picture and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, steps: int, watch: Watch, sides: tuple[int, int]):
+    def __init__(self, pipe: Any, request: TextToImage, watch: Watch, sides: tuple[int, int]):
         self._pipe = pipe
         self._sides = sides
-        self._steps = steps
+        self._steps = request.steps
+        self._guidance_end = request.guidance_end
+        self._guided = hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
+        self.tensors = [name for name in _PAIRED if self._guided and name in pipe._callback_tensor_inputs]
         self._watch = watch
         self._pace = Pace(watch.preview_interval)
         self._done = 0
@@ -213,6 +238,18 @@ class _Steps:
 
     def step_ended(self, pipe: Any, call: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """diffusers' callback after each call of the denoiser, of which some samplers make two a step."""
+        self._report(pipe, call)
+        return self._unguided(pipe, call, tensors)
+
+    def _unguided(self, pipe: Any, call: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        """The positive halves of `tensors` from `guidance_end` on, as diffusers' `SDCFGCutoffCallback` has it."""
+        done = call + 1 >= self._guidance_end * pipe.num_timesteps
+        if not self._guided or not pipe.do_classifier_free_guidance or not done:
+            return {}
+        pipe._guidance_scale = 1.0
+        return {name: tensor.chunk(2)[1] for name, tensor in tensors.items()}
+
+    def _report(self, pipe: Any, call: int) -> None:
         done = (call + 1) * self._steps // pipe.num_timesteps
         if done > self._done:
             self._done = done
@@ -228,7 +265,6 @@ class _Steps:
                     preview=self._preview(),
                 )
             )
-        return {}
 
     def _see(self, denoiser: Any, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:  # noqa: ARG002
         sample, timestep = arguments[:2] if arguments else (named["hidden_states"], named["timestep"])

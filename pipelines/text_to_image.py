@@ -35,6 +35,8 @@ def _warn(request: TextToImage, loaded: Loaded, context: Context) -> None:
         return
     if request.sampler != FLOW_SAMPLER:
         context.warn(f"{loaded.model.title} is drawn with {FLOW_SAMPLER}; {request.sampler} was not used.")
+    if request.token_merging:
+        context.warn(f"Token merging has no effect with {loaded.model.title}.")
     guided = request.guidance_scale > 1
     for warning in joint_conditioning.warnings_of(loaded.pipe, request.prompt, request.negative_prompt, guided):
         context.warn(warning)
