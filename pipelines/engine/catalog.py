@@ -7,8 +7,10 @@ folders, nested as the person likes. A name from outside is only ever looked up 
 import math
 import os
 import re
+import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -206,7 +208,8 @@ class Catalog:
     def _walked(self) -> _Entries:
         entries: _Entries = {STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))}
         taken = {STARTER_NAME}
-        for found in sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path))):
+        listed = sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path)))
+        for found in _without_hard_links_out(listed, self._roots):
             name = _unique(found.name, taken)
             taken.add(name.lower())
             entries[name] = (found.path, self._inspect(replace(found, name=name)))
@@ -240,6 +243,35 @@ class Catalog:
 
 
 _LEADS_OUT = "it is a link that leads out of the model folders; add the folder it leads to with --models-dir"
+
+
+_LINKED_OUT = (
+    "the same file has another name outside of the model folders (a hard link); copy it, or add the folder of that "
+    "name with --models-dir"
+)
+
+
+def _without_hard_links_out(listed: Sequence[_Found], roots: Sequence[Path]) -> Iterator[_Found]:
+    """`listed`, the single files with names outside of `roots` not to be opened."""
+    links = {found: _links(found.path) for found in listed if not found.reason}
+    if not any(many > 1 for _, many in links.values()):
+        yield from listed
+        return
+    inside = Counter(
+        _links(Path(folder, name))[0] for root in roots for folder, _, names in os.walk(root) for name in names
+    )
+    for found in listed:
+        file, many = links.get(found, (None, 0))
+        yield replace(found, reason=_LINKED_OUT) if many > max(1, inside[file]) else found
+
+
+def _links(path: Path) -> tuple[tuple[int, int] | None, int]:
+    """What tells a regular file from any other, and how many names it has; nothing for what is none."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return None, 0
+    return ((state.st_dev, state.st_ino), state.st_nlink) if stat.S_ISREG(state.st_mode) else (None, 0)
 
 
 def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[Path]) -> Iterator[_Found]:
