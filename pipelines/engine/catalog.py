@@ -27,6 +27,7 @@ from pipelines.engine.errors import (
 )
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.model import (
+    GGUF,
     PICKLED,
     STILL_COPYING_SECONDS,
     Model,
@@ -357,7 +358,7 @@ def _is_fresh(path: Path) -> bool:
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors" or path.suffix.lower() in PICKLED
+    return path.suffix.lower() in (".safetensors", GGUF, *PICKLED)
 
 
 def _is_inside(path: Path, allowed: Sequence[Path]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
 from pipelines.engine.families import CONFIGS, FAMILIES, Family, Prediction, Variant
+from pipelines.engine.gguf import what_is_in
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
 from pipelines.engine.jobs import ModelInfo
 from pipelines.engine.pickles import UnsafeFile, read_pickled
@@ -24,10 +25,11 @@ from pipelines.engine.recognition import (
     sidecar_of,
     variant_of,
 )
-from presets.errors import InvalidField, shortened
+from presets.errors import InvalidField, UserError, shortened
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 
 CONFIG_LIMIT = 2**20
+GGUF = ".gguf"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 STILL_COPYING_SECONDS = 2.0
 WEIGHT_STEMS = {
@@ -157,6 +159,8 @@ def inspect_file(path: Path, name: str) -> Model:
     Raises `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, and `OSError` if it vanishes.
     """
     identity = identity_of(files_of(path))
+    if path.suffix.lower() == GGUF:
+        raise _gguf(path, name)
     header = _header(path, name)
     try:
         found = recognise(header)
@@ -176,6 +180,16 @@ def inspect_file(path: Path, name: str) -> Model:
         variant=found.variant,
         parts=tuple(FAMILIES[found.family].components),
     )
+
+
+def _gguf(path: Path, name: str) -> UserError:
+    """Why the GGUF file `path` is no checkpoint."""
+    try:
+        what = what_is_in(path)
+    except BrokenFile as problem:
+        return ModelCorrupt(name, str(problem))
+    advice = "it lacks text encoder and VAE, and this version does not read GGUF; use the diffusers folder"
+    return ModelFamily(name, f"{what} in GGUF", advice)
 
 
 def _native_size_of_file(found: Recognised, prediction: Prediction) -> tuple[int, int]:
