@@ -109,6 +109,9 @@ def _advanced(engine: Engine, form: Form) -> None:
     update(swap.click, lambda width, height: (height, width), sides, sides)
     form.widget("count")
     form.widget("clip_skip")
+    vae = form.widget("vae", choices=["", *engine.vaes()])
+    assert isinstance(vae, gr.Dropdown)
+    update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
 
 
 def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:

@@ -95,6 +95,9 @@ class FakeEngine:
         changes = {"switch_seconds": 0.5, "residence": "ram"} if loaded else {}
         return model.model_copy(update={"kept": model.name in self.kept, **changes})
 
+    def vaes(self) -> Sequence[str]:
+        return ("sharp",)
+
     def problems(self) -> Sequence[str]:
         return self.unusable
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipelines.engine import worker
 from pipelines.engine.catalog import STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.jobs import (
     EVENT,
@@ -137,10 +138,14 @@ class LocalEngine:
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
-        info = model.info().model_copy(update={"note": note, "sha256": self._hashes.of(model)})
+        info = model.info()
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else info.note
+        info = info.model_copy(update={"note": note, "sha256": self._hashes.of(model)})
         with self._lock:
             return self._residency.described(info)
+
+    def vaes(self) -> Sequence[str]:
+        return [file.name for file in self._catalog.vaes()]
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -217,8 +222,14 @@ class LocalEngine:
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
+        model.check_task(request.kind)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        if resolved.vae:
+            file = self._catalog.find_vae(resolved.vae)
+            file.check_family(FAMILIES[model.family])
+            resolved = resolved.model_copy(update={"vae": file.name})
         self._catalog.check_loras(resolved.all_loras)
+        model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(
