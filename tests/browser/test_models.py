@@ -38,7 +38,8 @@ def test_the_list_of_checkpoints_tells_after_a_job_that_the_model_is_in_memory(p
     wait_until(lambda: not engine.memory().residents)
     page.reload()
     expect(page.locator(CHECKPOINT)).to_have_value(re.compile("storybook\\u2002· disk"))
-    page.fill("#text-to-image-prompt textarea", "a boat")
+    page.fill("#text-to-image-steps input[type=number]", "1")
+    page.locator("#text-to-image-steps input[type=number]").press("Tab")
     page.click("#generate")
     expect(page.locator(CHECKPOINT)).to_have_value(re.compile("storybook\\u2002· RAM"))
 
@@ -46,7 +47,8 @@ def test_the_list_of_checkpoints_tells_after_a_job_that_the_model_is_in_memory(p
 def test_a_name_that_is_typed_stays(page: Page):
     page.fill(CHECKPOINT, "Storybook")
     page.locator(CHECKPOINT).press("Tab")
-    page.fill("#text-to-image-prompt textarea", "a boat")
+    page.fill("#text-to-image-steps input[type=number]", "1")
+    page.locator("#text-to-image-steps input[type=number]").press("Tab")
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("1 picture in")
 
