@@ -84,12 +84,14 @@ def _overflows(pipe: Any) -> bool:
 
 @contextlib.contextmanager
 def _full_precision(vae: Any) -> Iterator[None]:
-    """float16 to float32 and back loses nothing."""
+    """The VAE in float32; afterwards its tensors lie again where they did, in the memory that is counted for them."""
+    tensors = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
         yield
     finally:
-        vae.to(torch.float16)
+        for tensor, data in tensors:
+            tensor.data = data
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import diffusers
 import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipelines.engine import single_file
@@ -21,6 +21,7 @@ from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
+from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
 
 Components = dict[str, Any]
 """By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
@@ -28,33 +29,36 @@ Components = dict[str, Any]
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
+Tensors = Mapping[str, torch.Tensor]
+
+REPORT_BYTES = 32 * 2**20
+"""Of weights, between two reports."""
+
 _CLASSES: dict[str, Any] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
+_IN_CHANNELS_LAST = ("unet", "vae")
 _TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
-def load(model: Model, policy: Policy, report: Report) -> Components:
-    """The components of `model` in main memory, in the policy's precision for it, on the CPU and ready to run.
+def load(model: Model, policy: Policy, report: Report, known: Collection[str] = ()) -> Components:
+    """The components of `model` but for those `known`, in main memory, in the policy's precision and memory format.
 
-    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`,
-    `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
+    The weights of each lie in one block, read straight from the files and converted on the way. They are copies: what
+    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and `MemoryError` or
+    `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    family = FAMILIES[model.family]
-    dtype = getattr(torch, policy.dtype_for(model.parameters))
+    parts = [part for part in FAMILIES[model.family].components if part not in known]
+    loader = _Loader(model, policy, report, len(parts))
     components: Components = {}
-    with _errors_as_corrupt(model), _one_file(model.path) as tensors:
-        for index, part in enumerate(family.components):
-            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
-            if model.path.is_dir():
-                components[part] = _from_folder(part, model, dtype)
-            else:
-                components[part] = _from_single_file(part, model, tensors, dtype)
+    with _errors_as_corrupt(model), loader:
+        for part in parts:
+            components[part] = loader.part(part)
         if model.family == "sdxl" and model.path.is_dir():
             index = single_file.base_config(model.path / "model_index.json")
             components["force_zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
@@ -62,30 +66,7 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
     return components
 
 
-@contextlib.contextmanager
-def _errors_as_corrupt(model: Model) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except _TORN as problem:
-        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
-            raise MemoryError(str(problem)) from problem
-        gone = _gone(model)
-        if gone is not None:
-            raise ModelFileGone(model.name, gone.name) from problem
-        first = str(problem).strip().splitlines() or [type(problem).__name__]
-        raise ModelCorrupt(model.name, f"its parts do not fit together ({first[0][:120]})") from problem
-
-
-def _gone(model: Model) -> Path | None:
-    """A file that is needed and not there."""
-    with contextlib.suppress(BrokenFile, OSError):
-        return next((file for file in _files_read(model) if not file.is_file()), None)
-    return None
-
-
-def _files_read(model: Model) -> Iterator[Path]:
+def files_read(model: Model) -> Iterator[Path]:
     """The files that loading `model` needs, whether they are there or not."""
     assert model.path is not None
     if model.layout == "single-file":
@@ -102,51 +83,129 @@ def _files_read(model: Model) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors of a single file, mapped and not read yet; nothing for a folder."""
-    if path.is_dir():
-        yield {}
-        return
-    with safe_open(path, framework="pt") as file:
-        yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _errors_as_corrupt(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _TORN as problem:
+        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
+            raise MemoryError(str(problem)) from problem
+        gone = _gone(model)
+        if gone is not None:
+            raise ModelFileGone(model.name, gone.name) from problem
+        first = str(problem).strip().splitlines() or [type(problem).__name__]
+        reason = first[0] if isinstance(problem, BrokenFile) else f"its parts do not fit together ({first[0][:120]})"
+        raise ModelCorrupt(model.name, reason) from problem
 
 
-def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
-    assert model.path is not None
-    folder = model.path / part
-    if part.startswith("tokenizer"):
-        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    if part == "scheduler":
-        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+def _gone(model: Model) -> Path | None:
+    """A file that is needed and not there."""
+    with contextlib.suppress(BrokenFile, OSError):
+        return next((file for file in files_read(model) if not file.is_file()), None)
+    return None
+
+
+class _Loader:
+    """One load of one model, in `parts` parts. As a `with`; a single file is open all the while, a folder's part by
+    part."""
+
+    def __init__(self, model: Model, policy: Policy, report: Report, parts: int):
+        assert model.path is not None
+        self._model = model
+        self._path = model.path
+        self._family = FAMILIES[model.family]
+        self._dtype = getattr(torch, policy.dtype_for(model.parameters))
+        self._channels_last = policy.channels_last and self._dtype != torch.float32
+        self._pinned = policy.device == "cuda"
+        self._report = report
+        self._parts = parts
+        self._done = 0
+        self._copier = Copier()
+        self._single_file = WeightFiles((model.path,) if model.path.is_file() else ())
+
+    def __enter__(self) -> None:
+        self._single_file.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._single_file.__exit__(*error)
+
+    def part(self, part: str) -> Any:
+        self._tell(part, 0.0)
+        component = self._from_folder(part) if self._path.is_dir() else self._from_single_file(part)
+        self._done += 1
+        return component
+
+    def _tell(self, part: str, fraction: float) -> None:
+        what = f"{self._model.name}: {part.replace('_', ' ')}"
+        self._report(Loading(what=what, fraction=min(1.0, (self._done + fraction) / self._parts)))
+
+    def _from_folder(self, part: str) -> Any:
+        folder = self._path / part
+        if part.startswith("tokenizer"):
+            read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        if part == "scheduler":
+            return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._model.family)
+        component = _empty(part, _config_in(folder, part))
+        paths = weights_of(folder).files
+        if not paths:
+            raise FileNotFoundError(f"{part} has no weights")
+        with WeightFiles(paths) as files:
+            return self._filled(part, component, files, _renamed(component, files.tensors))
+
+    def _from_single_file(self, part: str) -> Any:
+        tensors = self._single_file.tensors
+        if part.startswith("tokenizer"):
+            return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
+        if part == "scheduler":
+            return _scheduler(single_file.scheduler_config(self._family, tensors), self._model.family)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        component = _empty(part, single_file.component_config(self._family, part, shapes))
+        state = single_file.converted(part, component, tensors)
+        unknown = len(state.keys() - component.state_dict().keys())
+        return self._filled(part, component, self._single_file, state, unknown)
+
+    def _filled(self, part: str, component: Any, files: WeightFiles, state: Tensors, unknown: int = 0) -> Any:
+        """The empty `component` with the weights of `state`, which are in `files`. Raises `ModelCorrupt`."""
+        wanted = component.state_dict()
+        lacking = sum(name not in state or state[name].shape != tensor.shape for name, tensor in wanted.items())
+        if lacking or unknown:
+            raise ModelCorrupt(self._model.name, f"its {part} lacks {lacking} tensors and has {unknown} unknown ones")
+        layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
+        block = new_block(layout.size, pinned=self._pinned)
+        weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
+        read = told = 0
+        for name, source in files.in_order({name: state[name] for name in wanted}):
+            self._copier.copy(weights[name], source)
+            read += weights[name].nbytes
+            if read >= told + REPORT_BYTES:
+                told = read
+                self._tell(part, read / layout.size)
+        component.load_state_dict(weights, assign=True)
+        return component.eval().requires_grad_(False)
+
+
+def _config_in(folder: Path, part: str) -> Any:
     if part.startswith("text_encoder"):
-        options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+        return CLIPTextConfig.from_pretrained(folder, local_files_only=True)
+    return _CLASSES[part].load_config(folder, local_files_only=True)
+
+
+def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors of a folder under the names that `component` has for them; what it does not have is left out.
+
+    transformers moved the level `text_model` of text encoders in version 5.6; diffusers renamed a VAE's attention.
+    """
+    known = component.state_dict().keys()
+    state = dict(tensors)
+    if isinstance(component, diffusers.ModelMixin):
+        component._fix_state_dict_keys_on_load(state)  # pyright: ignore[reportArgumentType]
     else:
-        options["disable_mmap"] = True
-    variant = weights_of(folder).variant
-    component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
-    _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
-    if part.startswith("text_encoder"):
-        for parameter in component.parameters():
-            parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
-    return component.eval().requires_grad_(False)
-
-
-def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
-    family = FAMILIES[model.family]
-    if part.startswith("tokenizer"):
-        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
-    if part == "scheduler":
-        return _scheduler(single_file.scheduler_config(family, tensors), model.family)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    component = _empty(part, single_file.component_config(family, part, shapes))
-    state = single_file.converted(part, component, tensors)
-    # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
-    state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
-    missing, unexpected = component.load_state_dict(state, strict=False, assign=True)
-    _check_keys(model.name, part, len(missing), len(unexpected))
-    return component.eval().requires_grad_(False)
+        level = "text_model."
+        for name, tensor in tensors.items():
+            state |= dict.fromkeys((name.removeprefix(level), level + name), tensor)
+    return {name: tensor for name, tensor in state.items() if name in known}
 
 
 @functools.cache
@@ -154,12 +213,14 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
-def _empty(part: str, config: dict[str, Any]) -> Any:
-    """The component with shapes but without memory."""
+def _empty(part: str, config: Any) -> Any:
+    """The component with shapes but without memory, of a config of its kind or the values of one."""
     with init_empty_weights():
-        if part.startswith("text_encoder"):
-            return _CLASSES[part](CLIPTextConfig(**config))
-        return _CLASSES[part].from_config(config)
+        if not part.startswith("text_encoder"):
+            return _CLASSES[part].from_config(config)
+        config = CLIPTextConfig(**config) if isinstance(config, dict) else config
+        config._attn_implementation = "sdpa"  # else it could name a kernel to be fetched from the Hub
+        return _CLASSES[part](config)
 
 
 def _scheduler(config: dict[str, Any], family: str) -> Any:
@@ -169,8 +230,3 @@ def _scheduler(config: dict[str, Any], family: str) -> Any:
     usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
     scheduler_class: Any = named if is_scheduler else usual
     return scheduler_class.from_config(config)
-
-
-def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:
-    if missing or unexpected:
-        raise ModelCorrupt(name, f"its {part} lacks {missing} tensors and has {unexpected} unknown ones")
