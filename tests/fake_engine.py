@@ -78,6 +78,9 @@ class FakeEngine:
     def models(self) -> Sequence[ModelInfo]:
         return self.checkpoints
 
+    def vaes(self) -> Sequence[str]:
+        return ("sharp",)
+
     def problems(self) -> Sequence[str]:
         return self.unusable
 

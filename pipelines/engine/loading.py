@@ -8,17 +8,18 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
-from pipelines.engine.families import CONFIGS, FAMILIES
+from pipelines.engine.families import CONFIGS, FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
 from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
@@ -34,14 +35,11 @@ Tensors = Mapping[str, torch.Tensor]
 REPORT_BYTES = 32 * 2**20
 """Of weights, between two reports."""
 
-_CLASSES: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModel,
-    "text_encoder_2": CLIPTextModelWithProjection,
-}
-_IN_CHANNELS_LAST = ("unet", "vae")
-_TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+_READ_HERE = {"UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection"}
+"""Classes whose weights are read by this module from folders, too; the libraries read those of the others."""
+
+_IN_CHANNELS_LAST = ("unet", "transformer", "vae")
+_TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
@@ -53,7 +51,7 @@ def load(model: Model, policy: Policy, report: Report, known: Collection[str] = 
     `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    parts = [part for part in FAMILIES[model.family].components if part not in known]
+    parts = [part for part in model.parts if part not in known]
     loader = _Loader(model, policy, report, len(parts))
     components: Components = {}
     with _errors_as_corrupt(model), loader:
@@ -73,7 +71,7 @@ def files_read(model: Model) -> Iterator[Path]:
         yield model.path
         return
     yield model.path / "model_index.json"
-    for part in FAMILIES[model.family].components:
+    for part in model.parts:
         folder = model.path / part
         if part == "scheduler":
             yield folder / "scheduler_config.json"
@@ -95,8 +93,7 @@ def _errors_as_corrupt(model: Model) -> Iterator[None]:
         if gone is not None:
             raise ModelFileGone(model.name, gone.name) from problem
         first = str(problem).strip().splitlines() or [type(problem).__name__]
-        reason = first[0] if isinstance(problem, BrokenFile) else f"its parts do not fit together ({first[0][:120]})"
-        raise ModelCorrupt(model.name, reason) from problem
+        raise ModelCorrupt(model.name, f"its parts do not fit together ({first[0][:120]})") from problem
 
 
 def _gone(model: Model) -> Path | None:
@@ -115,7 +112,7 @@ class _Loader:
         self._model = model
         self._path = model.path
         self._family = FAMILIES[model.family]
-        self._dtype = getattr(torch, policy.dtype_for(model.parameters))
+        self._dtype = getattr(torch, self._family.fitting(policy.dtype_for(model.parameters)))
         self._channels_last = policy.channels_last and self._dtype != torch.float32
         self._pinned = policy.device == "cuda"
         self._report = report
@@ -142,36 +139,60 @@ class _Loader:
 
     def _from_folder(self, part: str) -> Any:
         folder = self._path / part
+        kind = class_of(self._family, part)
         if part.startswith("tokenizer"):
-            read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            if kind is CLIPTokenizer:
+                read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+            return kind.from_pretrained(folder, local_files_only=True)
         if part == "scheduler":
-            return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._model.family)
-        component = _empty(part, _config_in(folder, part))
+            return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
+        if kind.__name__ not in _READ_HERE:
+            return self._by_the_library(part, kind)
+        component = _empty(kind, _config_in(folder, kind))
         paths = weights_of(folder).files
         if not paths:
             raise FileNotFoundError(f"{part} has no weights")
         with WeightFiles(paths) as files:
             return self._filled(part, component, files, _renamed(component, files.tensors))
 
+    def _by_the_library(self, part: str, kind: Any) -> Any:
+        options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        if part.startswith("text_encoder"):
+            options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+        else:
+            options["disable_mmap"] = True
+        folder = self._path / part
+        options["variant"] = weights_of(folder).variant
+        component, info = kind.from_pretrained(folder, dtype=self._dtype, **options)
+        self._check(part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
+        if part.startswith("text_encoder"):
+            for parameter in component.parameters():
+                parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
+        elif self._channels_last and part in _IN_CHANNELS_LAST:
+            component.to(memory_format=torch.channels_last)
+        return component.eval().requires_grad_(False)
+
     def _from_single_file(self, part: str) -> Any:
         tensors = self._single_file.tensors
         if part.startswith("tokenizer"):
-            return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
+            return _clip_tokenizer(single_file.padding_of(self._family, part))
         if part == "scheduler":
-            return _scheduler(single_file.scheduler_config(self._family, tensors), self._model.family)
+            return _scheduler(single_file.scheduler_config(self._family, tensors, self._model.prediction), self._family)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        component = _empty(part, single_file.component_config(self._family, part, shapes))
+        component = _empty(class_of(self._family, part), single_file.component_config(self._family, part, shapes))
         state = single_file.converted(part, component, tensors)
         unknown = len(state.keys() - component.state_dict().keys())
         return self._filled(part, component, self._single_file, state, unknown)
+
+    def _check(self, part: str, missing: int, unknown: int) -> None:
+        if missing or unknown:
+            raise ModelCorrupt(self._model.name, f"its {part} lacks {missing} tensors and has {unknown} unknown ones")
 
     def _filled(self, part: str, component: Any, files: WeightFiles, state: Tensors, unknown: int = 0) -> Any:
         """The empty `component` with the weights of `state`, which are in `files`. Raises `ModelCorrupt`."""
         wanted = component.state_dict()
         lacking = sum(name not in state or state[name].shape != tensor.shape for name, tensor in wanted.items())
-        if lacking or unknown:
-            raise ModelCorrupt(self._model.name, f"its {part} lacks {lacking} tensors and has {unknown} unknown ones")
+        self._check(part, lacking, unknown)
         layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
         block = new_block(layout.size, pinned=self._pinned)
         weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
@@ -186,10 +207,10 @@ class _Loader:
         return component.eval().requires_grad_(False)
 
 
-def _config_in(folder: Path, part: str) -> Any:
-    if part.startswith("text_encoder"):
+def _config_in(folder: Path, kind: Any) -> Any:
+    if issubclass(kind, transformers.PreTrainedModel):
         return CLIPTextConfig.from_pretrained(folder, local_files_only=True)
-    return _CLASSES[part].load_config(folder, local_files_only=True)
+    return kind.load_config(folder, local_files_only=True)
 
 
 def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
@@ -213,20 +234,24 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
-def _empty(part: str, config: Any) -> Any:
+def class_of(family: Family, part: str) -> Any:
+    """The class of the family's component `part`."""
+    name = family.components[part]
+    return getattr(diffusers, name, None) or getattr(transformers, name)
+
+
+def _empty(kind: Any, config: Any) -> Any:
     """The component with shapes but without memory, of a config of its kind or the values of one."""
     with init_empty_weights():
-        if not part.startswith("text_encoder"):
-            return _CLASSES[part].from_config(config)
+        if not issubclass(kind, transformers.PreTrainedModel):
+            return kind.from_config(config)
         config = CLIPTextConfig(**config) if isinstance(config, dict) else config
         config._attn_implementation = "sdpa"  # else it could name a kernel to be fetched from the Hub
-        return _CLASSES[part](config)
+        return kind(config)
 
 
-def _scheduler(config: dict[str, Any], family: str) -> Any:
+def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    scheduler_class: Any = named if is_scheduler else usual
-    return scheduler_class.from_config(config)
+    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)

@@ -14,6 +14,7 @@ from typing import Literal
 from pipelines.engine import worker
 from pipelines.engine.catalog import STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -111,8 +112,12 @@ class LocalEngine:
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
-        return model.info().model_copy(update={"note": note})
+        info = model.info()
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else info.note
+        return info.model_copy(update={"note": note})
+
+    def vaes(self) -> Sequence[str]:
+        return [file.name for file in self._catalog.vaes()]
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -139,8 +144,14 @@ class LocalEngine:
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
+        model.check_task(request.kind)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        if resolved.vae:
+            file = self._catalog.find_vae(resolved.vae)
+            file.check_family(FAMILIES[model.family])
+            resolved = resolved.model_copy(update={"vae": file.name})
         self._catalog.check_loras(resolved.all_loras)
+        model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(

@@ -11,7 +11,7 @@ import torch
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
-from pipelines.engine.errors import OutOfMemory
+from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
@@ -19,6 +19,7 @@ from pipelines.engine.jobs import Event, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
+from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.weights import read_ahead
 from presets.errors import UserError
 from presets.requests import LoraUse
@@ -74,23 +75,64 @@ class PipelineManager:
         task: str = "text-to-image",
         *,
         loras: Sequence[LoraUse] = (),
+        vae: str = "",
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
 
+        `vae` names a file of the vae folder, "" is the checkpoint's own.
         Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before
         then still is.
         """
         self._catalog.check_loras(loras)
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
+        model.check_task(task)
         holding, switch = self._switched(model, started, report)
         holding.pins += 1
         try:
-            yield Loaded(_assembled(holding, model, task), model, switch)
+            with self._with_vae(vae, holding, model) as components:
+                yield Loaded(_assembled(components, model, task), model, switch)
         finally:
             holding.pins -= 1
             self._cache.settle(holding)
+
+    @contextlib.contextmanager
+    def _with_vae(self, name: str, holding: Holding, model: Model) -> Iterator[Components]:
+        """The components with the VAE of that name instead of their own, pinned until the block is left."""
+        components = {part: component.value for part, component in holding.parts.items()}
+        if not name:
+            yield components
+            return
+        family = FAMILIES[model.family]
+        file = self._catalog.find_vae(name)
+        file.check_family(family)
+        own = components["vae"]
+        key = CheckpointKey(f"{file.path} for {family.name}", file.identity, str(own.dtype))
+        other = self._cache.get(key)
+        if other is None:
+            vae = load_vae(file, own, own.dtype)
+            if self._policy.channels_last and own.dtype != torch.float32:
+                vae.to(memory_format=torch.channels_last)
+            other = self._cache.add(key, f"{file.name} (VAE)", _prepared({"vae": vae}, self._policy))
+        self._cache.enter(key)
+        other.pins += 1
+        try:
+            yield components | {"vae": other.parts["vae"].value}
+        finally:
+            other.pins -= 1
+
+    def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
+        """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
+        change."""
+        if "vae" in parts and vae:
+            error = BrokenPicture(vae, ["vae"], field="vae")
+            self._catalog.mark(self._catalog.find_vae(vae), error)
+        else:
+            error = BrokenPicture(model.name, parts)
+            if parts:
+                self._catalog.mark(model, error)
+        return error
 
     def load(self, name: str, report: Report = _no_report) -> None:
         """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
@@ -178,22 +220,15 @@ class PipelineManager:
 
 def _prepared(components: Components, policy: Policy) -> Components:
     """The components with the policy's attention."""
-    for part in ("unet", "vae"):
-        if policy.attention == "xformers" and part in components:
+    for part in {"unet", "transformer", "vae"} & set(components):
+        if policy.attention == "xformers":
             components[part].enable_xformers_memory_efficient_attention()
     return components
 
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "sd1": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
-    "sdxl": {"add_watermarker": False},
-}
-"""What the family's pipelines are told beside their components."""
-
-
-def _assembled(holding: Holding, model: Model, task: str) -> Any:
-    pipeline_class = getattr(diffusers, FAMILIES[model.family].pipelines[task])
-    components = {part: component.value for part, component in holding.parts.items()}
-    pipe = pipeline_class(**components, **_OPTIONS[model.family])
+def _assembled(components: Components, model: Model, task: str) -> Any:
+    family = FAMILIES[model.family]
+    missing = dict.fromkeys(part for part in family.optional if part not in components)
+    pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from pipelines.engine.headers import BrokenFile
+from pipelines.engine.headers import BrokenFile, Place
+from pipelines.engine.model import PICKLED, header_of
 
 ALIGNMENT = 256
 """Bytes. What CUDA's copies and kernels like, and more than any CPU's vectors need."""
@@ -147,11 +148,43 @@ def _like(buffer: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     return buffer[: source.numel()].view(source.shape)
 
 
-class WeightFiles:
-    """Safetensors files, mapped: `tensors` are read from the disk where they are used.
+def mapped(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, mapped and not read yet.
 
-    As a `with`. Raises `BrokenFile`, `safetensors.SafetensorError` and `OSError`.
+    A pickled checkpoint is not unpickled: its table of tensors says where they lie. Raises `BrokenFile`, `UnsafeFile`,
+    `safetensors.SafetensorError` and `OSError`.
     """
+    if path.suffix.lower() not in PICKLED:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = header_of(path)
+    whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+    return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}
+
+
+def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
+    """The numbers of a tensor whose bytes lie at `place` of a file."""
+    content, dtype = whole[place.start : place.stop], _DTYPES[place.dtype]
+    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
+    return aligned.view(dtype)
+
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+class WeightFiles:
+    """Files of weights, mapped: `tensors` are read from the disk as they are used. As a `with`; raises as `mapped`."""
 
     def __init__(self, paths: tuple[Path, ...]):
         self._paths = paths
@@ -175,8 +208,7 @@ class WeightFiles:
         descriptor = stack.enter_context(path.open("rb")).fileno()
         state = os.fstat(descriptor)
         self._states[descriptor] = (state.st_size, state.st_mtime_ns)
-        file = stack.enter_context(safe_open(path, framework="pt"))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = mapped(path)
         first = min((tensor.data_ptr() for tensor in tensors.values() if tensor.numel()), default=0)
         self._places = sorted([*self._places, (first, descriptor, state.st_size)], reverse=True)
         self.tensors.update(tensors)
