@@ -140,13 +140,14 @@ def _overflows(pipe: Any) -> bool:
 
 
 def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """As `_decoded`, in float32. The weights lose nothing on the way there and back."""
-    own = vae.dtype
+    """As `_decoded`, in float32. Afterwards the weights lie again where they did, in the memory counted for them."""
+    own = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
         return _decoded(vae, latents.float())
     finally:
-        vae.to(own)
+        for tensor, data in own:
+            tensor.data = data
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,8 @@ from diffusers import AutoencoderKL
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import VaeRefused
-from pipelines.engine.loading import mapped
 from pipelines.engine.vae_files import Shapes, VaeFile, prefix_of
+from pipelines.engine.weights import mapped
 
 _KEPT = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast", "norm_num_groups")
 
