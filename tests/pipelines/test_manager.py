@@ -196,7 +196,7 @@ def test_use_says_what_it_waited_for(root):
 
 
 def test_loaded_model_is_ready_kept_until_it_is_not_and_unloaded(root):
-    models = manager(root, models_that_fit=1)
+    models = manager(root, models_that_fit=1.2)
     models.load("b")
     models.keep("b", True)
     b = unet(models, "b")
