@@ -140,13 +140,15 @@ def _overflows(pipe: Any) -> bool:
 
 
 def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """As `_decoded`, in float32. The weights lose nothing on the way there and back."""
-    own = vae.dtype
+    """As `_decoded`, in float32; afterwards the VAE's tensors lie again where they did, in the memory that is counted
+    for them."""
+    tensors = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
         return _decoded(vae, latents.float())
     finally:
-        vae.to(own)
+        for tensor, data in tensors:
+            tensor.data = data
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from pipelines.denoise import NoNumbers, Watch, decode, denoise, denoiser_of, is
 from pipelines.engine import joint_conditioning
 from pipelines.engine.context import Context
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.manager import Loaded
+from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
 from presets.requests import TextToImage
@@ -59,14 +59,15 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
         image = decode(loaded.pipe, latents, context.warn)
     except NoNumbers as problem:
         raise context.models.broken(loaded.model, picture.vae, problem.parts) from None
+    switch = loaded.switch if index == 0 else Switch(0.0, "resident")
     timings = {
-        "load": loaded.load_seconds if index == 0 else 0.0,
+        "load": switch.seconds,
         "encode": encoded - started,
         "denoise": denoised - encoded,
         "decode": time.perf_counter() - denoised,
     }
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    context.save(index, image, picture, rounded, _about(loaded, context))
+    context.save(index, image, picture, rounded, _about(loaded, switch, context))
 
 
 def _latent_map(loaded: Loaded) -> LatentMap:
@@ -76,13 +77,14 @@ def _latent_map(loaded: Loaded) -> LatentMap:
     return read_latent_map(folder, usual) if folder is not None and folder.is_dir() else usual
 
 
-def _about(loaded: Loaded, context: Context) -> dict[str, Any]:
+def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
     """What else made the picture what it is."""
     return {
         "family": loaded.model.family,
         "device": context.policy.device,
         "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
         "attention": context.policy.attention,
+        "switch": {"seconds": round(switch.seconds, 4), "how": switch.how},
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
     }

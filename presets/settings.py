@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the worker; all cores if unset.")
     memory_budget: int | None = Field(
-        default=None, ge=0, description="Bytes of weights kept loaded; half of the memory if unset."
+        default=None, ge=0, description="Bytes of weights kept loaded on the device; half of its memory if unset."
+    )
+    ram_budget: int | None = Field(
+        default=None, ge=0, description="Bytes of weights kept in main memory beside a GPU; half of it if unset."
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
     pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")

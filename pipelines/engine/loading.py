@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +10,52 @@ import diffusers
 import torch
 import transformers
 from accelerate import init_empty_weights
-from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextConfig, CLIPTokenizer
+from safetensors import SafetensorError
+from transformers import CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
 from pipelines.engine.families import CONFIGS, FAMILIES, Family
-from pipelines.engine.headers import BrokenFile, Place
+from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
-from pipelines.engine.model import PICKLED, WEIGHT_STEMS, Model, header_of, weights_of
+from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
+from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
 
 Components = dict[str, Any]
-"""By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
+"""By diffusers' names, such as unet, vae, text_encoder, tokenizer and scheduler."""
 
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
+Tensors = Mapping[str, torch.Tensor]
+
+REPORT_BYTES = 32 * 2**20
+"""Of weights, between two reports."""
+
+_IN_CHANNELS_LAST = ("unet", "vae")
+_TIED = {"encoder.embed_tokens.weight": "shared.weight"}
+"""Names of one tensor in T5, of which files have either."""
 _TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
-def load(model: Model, policy: Policy, report: Report) -> Components:
-    """The components of `model` in main memory, in the policy's precision for it, on the CPU and ready to run.
+def load(model: Model, policy: Policy, report: Report, known: Collection[str] = ()) -> Components:
+    """The components of `model` but for those `known`, in main memory, in the policy's precision and memory format.
 
-    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`,
-    `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
+    The weights of each lie in one block, read straight from the files and converted on the way. They are copies: what
+    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and `MemoryError` or
+    `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    dtype = getattr(torch, FAMILIES[model.family].fitting(policy.dtype_for(model.parameters)))
+    parts = [part for part in model.parts if part not in known]
+    loader = _Loader(model, policy, report, len(parts))
     components: Components = {}
-    with _errors_as_corrupt(model), _one_file(model.path) as tensors:
-        for index, part in enumerate(model.parts):
-            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(model.parts)))
-            if model.path.is_dir():
-                components[part] = _from_folder(part, model, dtype)
-            else:
-                components[part] = _from_single_file(part, model, tensors, dtype)
+    with _errors_as_corrupt(model), loader:
+        for part in parts:
+            components[part] = loader.part(part)
         if model.family == "sdxl" and model.path.is_dir():
             index = single_file.base_config(model.path / "model_index.json")
             components["force_zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
@@ -56,30 +63,7 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
     return components
 
 
-@contextlib.contextmanager
-def _errors_as_corrupt(model: Model) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except _TORN as problem:
-        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
-            raise MemoryError(str(problem)) from problem
-        gone = _gone(model)
-        if gone is not None:
-            raise ModelFileGone(model.name, gone.name) from problem
-        first = str(problem).strip().splitlines() or [type(problem).__name__]
-        raise ModelCorrupt(model.name, f"its parts do not fit together ({first[0][:120]})") from problem
-
-
-def _gone(model: Model) -> Path | None:
-    """A file that is needed and not there."""
-    with contextlib.suppress(BrokenFile, OSError):
-        return next((file for file in _files_read(model) if not file.is_file()), None)
-    return None
-
-
-def _files_read(model: Model) -> Iterator[Path]:
+def files_read(model: Model) -> Iterator[Path]:
     """The files that loading `model` needs, whether they are there or not."""
     assert model.path is not None
     if model.layout == "single-file":
@@ -96,92 +80,113 @@ def _files_read(model: Model) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors of a single file, mapped and not read yet; nothing for a folder."""
-    if path.is_dir():
-        yield {}
-        return
-    yield mapped(path)
+def _errors_as_corrupt(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _TORN as problem:
+        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
+            raise MemoryError(str(problem)) from problem
+        gone = _gone(model)
+        if gone is not None:
+            raise ModelFileGone(model.name, gone.name) from problem
+        first = str(problem).strip().splitlines() or [type(problem).__name__]
+        reason = first[0] if isinstance(problem, BrokenFile) else f"its parts do not fit together ({first[0][:120]})"
+        raise ModelCorrupt(model.name, reason) from problem
 
 
-def mapped(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file, mapped and not read yet.
-
-    A pickled checkpoint is not unpickled: its table of tensors says where they lie.
-    """
-    if path.suffix.lower() not in PICKLED:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    header = header_of(path)
-    whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
-    return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}
+def _gone(model: Model) -> Path | None:
+    """A file that is needed and not there."""
+    with contextlib.suppress(BrokenFile, OSError):
+        return next((file for file in files_read(model) if not file.is_file()), None)
+    return None
 
 
-def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
-    """The numbers of a tensor whose bytes lie at `place` of a file."""
-    content, dtype = whole[place.start : place.stop], _DTYPES[place.dtype]
-    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
-    return aligned.view(dtype)
+class _Loader:
+    """One load of one model, in `parts` parts. As a `with`; a single file is open all the while, a folder's part by
+    part."""
 
+    def __init__(self, model: Model, policy: Policy, report: Report, parts: int):
+        assert model.path is not None
+        self._model = model
+        self._path = model.path
+        self._family = FAMILIES[model.family]
+        self._dtype = getattr(torch, self._family.fitting(policy.dtype_for(model.parameters)))
+        self._channels_last = policy.channels_last and self._dtype != torch.float32
+        self._pinned = policy.device == "cuda"
+        self._report = report
+        self._parts = parts
+        self._done = 0
+        self._copier = Copier()
+        self._single_file = WeightFiles((model.path,) if model.path.is_file() else ())
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+    def __enter__(self) -> None:
+        self._single_file.__enter__()
 
+    def __exit__(self, *error: object) -> None:
+        self._single_file.__exit__(*error)
 
-def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
-    assert model.path is not None
-    folder = model.path / part
-    family = FAMILIES[model.family]
-    kind = class_of(family, part)
-    if part.startswith("tokenizer"):
-        if kind is CLIPTokenizer:
-            read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-        return kind.from_pretrained(folder, local_files_only=True)
-    if part == "scheduler":
-        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), family)
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
-    if part.startswith("text_encoder"):
-        options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
-    else:
-        options["disable_mmap"] = True
-    variant = weights_of(folder).variant
-    component, info = kind.from_pretrained(folder, variant=variant, dtype=dtype, **options)
-    _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
-    if part.startswith("text_encoder"):
-        for parameter in component.parameters():
-            parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
-    return component.eval().requires_grad_(False)
+    def part(self, part: str) -> Any:
+        self._tell(part, 0.0)
+        component = self._from_folder(part) if self._path.is_dir() else self._from_single_file(part)
+        self._done += 1
+        return component
 
+    def _tell(self, part: str, fraction: float) -> None:
+        what = f"{self._model.name}: {part.replace('_', ' ')}"
+        self._report(Loading(what=what, fraction=min(1.0, (self._done + fraction) / self._parts)))
 
-def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
-    family = FAMILIES[model.family]
-    if part.startswith("tokenizer"):
-        return _clip_tokenizer(single_file.padding_of(family, part))
-    if part == "scheduler":
-        return _scheduler(single_file.scheduler_config(family, tensors, model.prediction), family)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    component = _empty(class_of(family, part), single_file.component_config(family, part, shapes))
-    state = single_file.converted(part, component, tensors)
-    # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
-    state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
-    missing, unexpected = component.load_state_dict(state, strict=False, assign=True)
-    _check_keys(model.name, part, len(missing), len(unexpected))
-    return component.eval().requires_grad_(False)
+    def _from_folder(self, part: str) -> Any:
+        folder = self._path / part
+        kind = class_of(self._family, part)
+        if part.startswith("tokenizer"):
+            if kind is CLIPTokenizer:
+                read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+            return kind.from_pretrained(folder, local_files_only=True)
+        if part == "scheduler":
+            return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
+        component = _empty(kind, _config_in(folder, kind))
+        paths = weights_of(folder).files
+        if not paths:
+            raise FileNotFoundError(f"{part} has no weights")
+        with WeightFiles(paths) as files:
+            return self._filled(part, component, files, _renamed(component, files.tensors))
 
+    def _from_single_file(self, part: str) -> Any:
+        tensors = self._single_file.tensors
+        if part.startswith("tokenizer"):
+            return _clip_tokenizer(single_file.padding_of(self._family, part))
+        if part == "scheduler":
+            config = single_file.scheduler_config(self._family, tensors, self._model.prediction)
+            return _scheduler(config, self._family)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        kind = class_of(self._family, part)
+        component = _empty(kind, single_file.component_config(self._family, part, shapes))
+        state = single_file.converted(part, component, tensors)
+        unknown = len(state.keys() - component.state_dict().keys())
+        return self._filled(part, component, self._single_file, state, unknown)
 
-@functools.cache
-def _clip_tokenizer(padding: str) -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
+    def _filled(self, part: str, component: Any, files: WeightFiles, state: Tensors, unknown: int = 0) -> Any:
+        """The empty `component` with the weights of `state`, which are in `files`. Raises `ModelCorrupt`."""
+        wanted = component.state_dict()
+        tied = {name: other for name, other in _TIED.items() if name in wanted and other in wanted}
+        wanted = {name: tensor for name, tensor in wanted.items() if name not in tied}
+        lacking = sum(name not in state or state[name].shape != tensor.shape for name, tensor in wanted.items())
+        if lacking or unknown:
+            raise ModelCorrupt(self._model.name, f"its {part} lacks {lacking} tensors and has {unknown} unknown ones")
+        layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
+        block = new_block(layout.size, pinned=self._pinned)
+        weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
+        read = told = 0
+        for name, source in files.in_order({name: state[name] for name in wanted}):
+            self._copier.copy(weights[name], source)
+            read += weights[name].nbytes
+            if read >= told + REPORT_BYTES:
+                told = read
+                self._tell(part, read / layout.size)
+        component.load_state_dict(weights | {name: weights[other] for name, other in tied.items()}, assign=True)
+        return component.eval().requires_grad_(False)
 
 
 def class_of(family: Family, part: str) -> Any:
@@ -190,19 +195,50 @@ def class_of(family: Family, part: str) -> Any:
     return getattr(diffusers, name, None) or getattr(transformers, name)
 
 
-def _empty(kind: Any, config: dict[str, Any]) -> Any:
-    """The component with shapes but without memory."""
+def _config_in(folder: Path, kind: Any) -> Any:
+    if _is_of_transformers(kind):
+        return kind.config_class.from_pretrained(folder, local_files_only=True)
+    return kind.load_config(folder, local_files_only=True)
+
+
+def _is_of_transformers(kind: Any) -> bool:
+    return issubclass(kind, transformers.PreTrainedModel)
+
+
+def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors of a folder under the names that `component` has for them; what it does not have is left out.
+
+    transformers moved the level `text_model` of text encoders in version 5.6; diffusers renamed a VAE's attention.
+    """
+    known = component.state_dict().keys()
+    state = dict(tensors)
+    if isinstance(component, diffusers.ModelMixin):
+        component._fix_state_dict_keys_on_load(state)  # pyright: ignore[reportArgumentType]
+    else:
+        level = "text_model."
+        for name, tensor in tensors.items():
+            state |= dict.fromkeys((name.removeprefix(level), level + name, _TIED.get(name, name)), tensor)
+    return {name: tensor for name, tensor in state.items() if name in known}
+
+
+@functools.cache
+def _clip_tokenizer(padding: str) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
+
+
+def _empty(kind: Any, config: Any) -> Any:
+    """The component with shapes but without memory, of a config of its kind or the values of one."""
     with init_empty_weights():
-        return kind(CLIPTextConfig(**config)) if hasattr(kind, "config_class") else kind.from_config(config)
+        if not _is_of_transformers(kind):
+            return kind.from_config(config)
+        config = kind.config_class(**config) if isinstance(config, dict) else config
+        config._attn_implementation = "sdpa"  # else it could name a kernel to be fetched from the Hub
+        return kind(config)
 
 
 def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)
-
-
-def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:
-    if missing or unexpected:
-        raise ModelCorrupt(name, f"its {part} lacks {missing} tensors and has {unexpected} unknown ones")
+    scheduler_class: Any = named if is_scheduler else class_of(family, "scheduler")
+    return scheduler_class.from_config(config)

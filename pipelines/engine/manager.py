@@ -1,56 +1,50 @@
-"""PipelineManager: loaded components by what was loaded, least recently used out, and pipelines around them."""
+"""PipelineManager: checkpoints brought to where they run, and pipelines around their components."""
 
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import diffusers
 import torch
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import BrokenPicture
-from pipelines.engine.families import FAMILIES
+from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
+from pipelines.engine.errors import BrokenPicture, OutOfMemory
+from pipelines.engine.families import FAMILIES, Family
+from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
-from pipelines.engine.jobs import Event
-from pipelines.engine.loading import Components, Report, load
+from pipelines.engine.jobs import Event, MemoryReport
+from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
+from pipelines.engine.vae_files import VaeFile
 from pipelines.engine.vae_loading import load_vae
+from pipelines.engine.weights import read_ahead
+from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """What was loaded: from where, in which state its files were, and in which precision."""
+class Switch:
+    """What a use waited for its weights, in seconds, and where they were: ready to run, in main memory, or on disk."""
 
-    source: str
-    identity: str
-    dtype: str
+    seconds: float
+    how: Literal["resident", "from RAM", "from disk"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A pipeline to run. `load_seconds` is what this use had to wait for its weights, near 0 if they were there.
+    """A pipeline to run.
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone.
     """
 
     pipe: Any
     model: Model
-    load_seconds: float
-
-
-@dataclass(slots=True)
-class _Entry:
-    """Components in memory. `pins` counts the uses that are going on."""
-
-    components: Components
-    size_bytes: int
-    pins: int = 0
+    switch: Switch
 
 
 def _no_report(_event: Event) -> None:
@@ -58,18 +52,22 @@ def _no_report(_event: Event) -> None:
 
 
 class PipelineManager:
-    """Belongs to the one thread that owns the device."""
+    """Belongs to the one thread that owns the device; `read_ahead` may be called from any."""
 
     def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
         self._catalog = catalog
         self._policy = policy
         self._offline = settings.offline
-        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._cache = ComponentCache(policy.budgets, torch.device(policy.device))
 
     @property
     def bytes_loaded(self) -> int:
-        """Bytes of all weights that are kept."""
-        return sum(entry.size_bytes for entry in self._entries.values())
+        """Bytes of all weights that are in memory, of the device or of the machine."""
+        return sum(tier.used_bytes for tier in self.memory().tiers)
+
+    def memory(self) -> MemoryReport:
+        """Which checkpoints are where, the most recently used first."""
+        return self._cache.report()
 
     @contextlib.contextmanager
     def pipeline(
@@ -91,36 +89,76 @@ class PipelineManager:
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
         model.check_task(task)
-        key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
-        entry = self._entries.get(key) or self._load(key, model, report)
-        self._entries.move_to_end(key)
-        entry.pins += 1
+        holding, switch = self._switched(model, started, report)
+        holding.pins += 1
         try:
-            with self._with_vae(vae, entry.components, model) as components:
-                seconds = time.perf_counter() - started
-                yield Loaded(_assembled(components, model, task), model, seconds)
+            with self._chosen_vae(vae, holding, model) as chosen:
+                yield Loaded(_assembled(holding, chosen, model, task), model, switch)
         finally:
-            entry.pins -= 1
-            self._evict(0, keep=key)
+            holding.pins -= 1
+            self._cache.settle(holding)
+
+    def load(self, name: str, report: Report = _no_report) -> None:
+        """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
+        started = time.perf_counter()
+        holding, _ = self._switched(self._located(self._catalog.find(name), report), started, report)
+        self._cache.settle(holding)
+
+    def keep(self, name: str, keep: bool) -> None:
+        """Say whether the checkpoint `name`, once it is loaded, stays in memory until the process ends.
+
+        Raises `ModelNotFound`, and `OutOfMemory` where what is kept would not fit the budget.
+        """
+        model = self._named(name)
+        if not keep:
+            self._cache.kept.discard(model)
+        elif model not in self._cache.kept:
+            self._check_budget([*self._cache.kept, model])
+            self._cache.kept.add(model)
+
+    def unload(self, name: str) -> None:
+        """Drop the checkpoint `name` from memory, kept or not. Nothing happens if it is not there.
+
+        Raises `ModelNotFound` for a name that neither the catalog nor the memory knows.
+        """
+        model = self._named(name)
+        self._cache.kept.discard(model)
+        for key in self._cache.named(model):
+            self._cache.forget(key)
+
+    def read_ahead(self, name: str) -> None:
+        """Bring the files of the checkpoint `name` into the system's memory for files, if it is not loaded. Any thread
+        may call it. Lasts as long as the reading, and does nothing where that is not possible."""
+        with contextlib.suppress(UserError, BrokenFile, OSError):
+            model = self._catalog.find(name)
+            if model.path is not None and self._cache.get(self._key(model)) is None:
+                for path in files_read(model):
+                    read_ahead(path)
 
     @contextlib.contextmanager
-    def _with_vae(self, name: str, components: Components, model: Model) -> Iterator[Components]:
-        """`components` with the VAE of that name instead of their own, pinned until the block is left."""
+    def _chosen_vae(self, name: str, holding: Holding, model: Model) -> Iterator[Components]:
+        """The VAE of that name to be used instead of the checkpoint's, pinned until the block is left; none for ""."""
         if not name:
-            yield components
+            yield {}
             return
-        family = FAMILIES[model.family]
-        file = self._catalog.find_vae(name)
-        file.check_family(family)
-        own = components["vae"]
-        key = _Key(f"{file.path} for {family.name}", file.identity, str(own.dtype))
-        entry = self._entries.get(key) or self._add(key, {"vae": load_vae(file, own, own.dtype)})
-        self._entries.move_to_end(key)
-        entry.pins += 1
+        chosen = self._vae(self._catalog.find_vae(name), holding.parts["vae"].value, FAMILIES[model.family])
+        chosen.pins += 1
         try:
-            yield components | entry.components
+            yield {"vae": chosen.parts["vae"].value}
         finally:
-            entry.pins -= 1
+            chosen.pins -= 1
+            self._cache.settle(chosen)
+
+    def _vae(self, file: VaeFile, own: Any, family: Family) -> Holding:
+        """The VAE of `file` where it can run. Raises `VaeRefused`."""
+        file.check_family(family)
+        key = CheckpointKey(f"{file.path} for {family.name}", file.identity, str(own.dtype))
+        holding = self._cache.get(key)
+        if holding is None:
+            components = {"vae": load_vae(file, own)}
+            holding = self._cache.add(key, f"VAE {file.name}", _prepared(components, self._policy))
+        self._cache.enter(key)
+        return holding
 
     def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
         """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
@@ -135,20 +173,43 @@ class PipelineManager:
         return error
 
     def release(self) -> None:
-        """Forget all components that no use holds."""
-        for key in self._unpinned():
-            self._drop(key)
+        """Forget all components that no use holds and nobody wants kept."""
+        self._cache.release()
 
-    def _load(self, key: _Key, model: Model, report: Report) -> _Entry:
-        return self._add(key, load(model, self._policy, report))
+    def _switched(self, model: Model, started: float, report: Report) -> tuple[Holding, Switch]:
+        """The components of `model` where they can run, and what that cost since `started`."""
+        key = self._key(model)
+        holding = self._cache.get(key)
+        how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
+        if holding is None:
+            components = load(model, self._policy, report, self._cache.known(key))
+            holding = self._cache.add(key, model.name, _prepared(components, self._policy))
+        self._cache.enter(key)
+        seconds = time.perf_counter() - started
+        if how != "resident":
+            holding.switch_seconds = seconds
+        return holding, Switch(seconds, how)
 
-    def _add(self, key: _Key, components: Components) -> _Entry:
-        size = sum(bytes_of(component) for component in components.values())
-        self._forget_old_versions(key)
-        self._evict(size)
-        entry = _Entry(_placed(components, self._policy), size)
-        self._entries[key] = entry
-        return entry
+    def _key(self, model: Model) -> CheckpointKey:
+        return CheckpointKey(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
+
+    def _named(self, name: str) -> str:
+        """The full name of the checkpoint that `name` means, which may be in memory though its files are gone."""
+        return name if self._cache.named(name) else self._catalog.find(name).name
+
+    def _check_budget(self, names: Sequence[str]) -> None:
+        """Raise `OutOfMemory` if these checkpoints together are more than what main memory may hold."""
+        wanted = sum(self._size(name) for name in names)
+        budget = self._policy.budgets["ram"]
+        if wanted > budget:
+            raise OutOfMemory(
+                f"{names[-1]} cannot be kept in memory: all that is kept would need {wanted / 2**30:.1f} GiB, and "
+                f"{budget / 2**30:.1f} GiB are for weights."
+            )
+
+    def _size(self, name: str) -> int:
+        held = [self._cache.get(key) for key in self._cache.named(name)]
+        return max((holding.size for holding in held if holding), default=0) or self._catalog.find(name).size_bytes
 
     def _located(self, model: Model, report: Report) -> Model:
         """`model` with its files on this machine."""
@@ -157,57 +218,20 @@ class PipelineManager:
         half = self._policy.dtype != "float32"
         return download(model.name, offline=self._offline, half=half, report=report)
 
-    def _forget_old_versions(self, new: _Key) -> None:
-        """Drop what was loaded from the same files before they were changed."""
-        for key in self._unpinned():
-            if key.source == new.source and key.identity != new.identity:
-                self._drop(key)
 
-    def _evict(self, incoming: int, *, keep: _Key | None = None) -> None:
-        """Drop the least recently used until `incoming` bytes more fit the budget.
-
-        What is pinned stays, and `keep`, so that a model larger than the budget is not loaded for each use anew.
-        """
-        for key in self._unpinned():
-            if key == keep:
-                continue
-            if self.bytes_loaded + incoming <= self._policy.memory_budget:
-                return
-            self._drop(key)
-
-    def _unpinned(self) -> list[_Key]:
-        """The least recently used first."""
-        return [key for key, entry in self._entries.items() if not entry.pins]
-
-    def _drop(self, key: _Key) -> None:
-        del self._entries[key]
-        if self._policy.device == "cuda":
-            torch.cuda.empty_cache()
-
-
-def bytes_of(component: Any) -> int:
-    """Bytes of a component's weights; 0 for a tokenizer or scheduler."""
-    if not isinstance(component, torch.nn.Module):
-        return 0
-    return sum(tensor.nbytes for tensor in (*component.parameters(), *component.buffers()))
-
-
-def _placed(components: Components, policy: Policy) -> Components:
-    """The components on the policy's device, in its memory format and with its attention."""
-    for component in components.values():
-        if isinstance(component, torch.nn.Module):
-            component.to(policy.device)
-    for part in {"unet", "transformer", "vae"} & set(components):
-        if policy.channels_last and components[part].dtype != torch.float32:
-            components[part].to(memory_format=torch.channels_last)
-        if policy.attention == "xformers":
+def _prepared(components: Components, policy: Policy) -> Components:
+    """The components with the policy's attention."""
+    for part in ("unet", "transformer", "vae"):
+        if policy.attention == "xformers" and part in components:
             components[part].enable_xformers_memory_efficient_attention()
     return components
 
 
-def _assembled(components: Components, model: Model, task: str) -> Any:
+def _assembled(holding: Holding, chosen: Components, model: Model, task: str) -> Any:
+    """The pipeline of what is held, and of what was `chosen` instead."""
     family = FAMILIES[model.family]
-    missing = dict.fromkeys(part for part in family.optional if part not in components)
-    pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
+    missing = dict.fromkeys(part for part in family.optional if part not in holding.parts)
+    components = {part: component.value for part, component in holding.parts.items()}
+    pipe = getattr(diffusers, model.pipelines[task])(**{**components, **missing, **chosen}, **family.options)
     pipe.set_progress_bar_config(disable=True)
     return pipe

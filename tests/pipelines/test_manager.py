@@ -4,7 +4,7 @@ import time
 import pytest
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound
+from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound, OutOfMemory
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from presets.errors import UserError
@@ -22,9 +22,18 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def root(tmp_path, made):
-    for name in ("a", "b", "c"):
+    for number, name in enumerate("abc"):
         shutil.copytree(made, tmp_path / "checkpoints" / name)
+        change_weights(tmp_path / "checkpoints" / name, number)
     return tmp_path
+
+
+def change_weights(folder, number):
+    """Make the last weight of each component another one."""
+    for path in folder.glob("*/*.safetensors"):
+        with path.open("r+b") as file:
+            file.seek(-2, 2)
+            file.write(bytes([number, 0]))
 
 
 def manager(root, models_that_fit=10.0):
@@ -57,7 +66,8 @@ def test_second_use_and_second_task_share_the_components(root):
     assert unet(models, "a", task="inpaint") is first
     assert models.bytes_loaded == loaded
     with models.pipeline("a") as again:
-        assert again.load_seconds < 0.1
+        assert again.switch.how == "resident"
+        assert again.switch.seconds < 0.1
 
 
 def test_bytes_are_counted_as_they_lie_in_memory(root):
@@ -150,6 +160,79 @@ def test_changed_files_are_loaded_again_and_the_old_ones_forgotten(root):
     new = unet(models, "b")
     assert not old.conv_in.weight.equal(new.conv_in.weight)
     assert models.bytes_loaded == loaded
+
+
+def test_checkpoints_that_share_parts_hold_them_once(root):
+    for part in ("vae", "text_encoder"):
+        shutil.copytree(root / "checkpoints/a" / part, root / "checkpoints/b" / part, dirs_exist_ok=True)
+    models = manager(root)
+    with models.pipeline("a") as a, models.pipeline("b") as b:
+        assert a.pipe.vae is b.pipe.vae and a.pipe.text_encoder is b.pipe.text_encoder
+        assert a.pipe.unet is not b.pipe.unet
+    memory = models.memory()
+    assert sum(resident.bytes for resident in memory.residents) == pytest.approx(memory.tiers[0].used_bytes, abs=10)
+    assert memory.tiers[0].used_bytes < 1.5 * 18_750_356
+
+
+def test_memory_report_says_what_is_where(root):
+    models = manager(root)
+    assert models.memory().residents == ()
+    unet(models, "b")
+    with models.pipeline("a"):
+        first, second = models.memory().residents
+    assert (first.name, first.tier, first.pinned, first.kept) == ("storybook", "ram", True, False)
+    assert (second.name, second.pinned) == ("b", False)
+    assert second.switch_seconds > 0
+    (tier,) = models.memory().tiers
+    assert (tier.name, tier.budget_bytes) == ("ram", 187_503_560)
+
+
+def test_use_says_what_it_waited_for(root):
+    models = manager(root)
+    with models.pipeline("b") as loaded:
+        assert loaded.switch.how == "from disk" and loaded.switch.seconds > 0
+    with models.pipeline("b") as loaded:
+        assert loaded.switch.how == "resident"
+
+
+def test_loaded_model_is_ready_kept_until_it_is_not_and_unloaded(root):
+    models = manager(root, models_that_fit=1)
+    models.load("b")
+    models.keep("b", True)
+    b = unet(models, "b")
+    unet(models, "c")
+    assert unet(models, "b") is b
+    models.keep("b", False)
+    unet(models, "c")
+    assert unet(models, "b") is not b
+    models.unload("b")
+    assert models.memory().residents == ()
+    models.unload("b")
+
+
+def test_more_than_the_budget_is_not_kept(root):
+    models = manager(root, models_that_fit=1.5)
+    models.load("b")
+    models.keep("b", True)
+    models.load("c")
+    with pytest.raises(OutOfMemory, match="c cannot be kept"):
+        models.keep("c", True)
+    with pytest.raises(ModelNotFound):
+        models.keep("nothing", True)
+
+
+def test_model_whose_files_are_gone_can_be_unloaded(root):
+    models = manager(root)
+    models.load("b")
+    shutil.rmtree(root / "checkpoints/b")
+    models.unload("b")
+    assert models.memory().residents == ()
+
+
+def test_reading_ahead_never_fails(root):
+    models = manager(root)
+    for name in ("b", "nothing", "../x", "owner/model"):
+        models.read_ahead(name)
 
 
 def test_unknown_lora_is_named_with_the_nearest(root):
