@@ -221,7 +221,7 @@ class PipelineManager:
 
 def _prepared(components: Components, policy: Policy) -> Components:
     """The components with the policy's attention."""
-    for part in ("unet", "transformer", "vae"):
+    for part in ("unet", "vae"):
         if policy.attention == "xformers" and part in components:
             components[part].enable_xformers_memory_efficient_attention()
     return components
