@@ -140,14 +140,13 @@ def _overflows(pipe: Any) -> bool:
 
 
 def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """As `_decoded`, in float32; afterwards the VAE's tensors lie again where they did, in the memory that is counted
-    for them."""
-    tensors = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
+    """As `_decoded`, in float32. Afterwards the weights lie again where they did, in the memory counted for them."""
+    own = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
         return _decoded(vae, latents.float())
     finally:
-        for tensor, data in tensors:
+        for tensor, data in own:
             tensor.data = data
 
 

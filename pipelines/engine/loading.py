@@ -11,7 +11,7 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 from safetensors import SafetensorError
-from transformers import CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
@@ -25,7 +25,7 @@ from pipelines.engine.tokens import read_tokenizer
 from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
 
 Components = dict[str, Any]
-"""By diffusers' names, such as unet, vae, text_encoder, tokenizer and scheduler."""
+"""By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
 
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
@@ -35,9 +35,10 @@ Tensors = Mapping[str, torch.Tensor]
 REPORT_BYTES = 32 * 2**20
 """Of weights, between two reports."""
 
-_IN_CHANNELS_LAST = ("unet", "vae")
-_TIED = {"encoder.embed_tokens.weight": "shared.weight"}
-"""Names of one tensor in T5, of which files have either."""
+_READ_HERE = {"UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection"}
+"""Classes whose weights are read by this module from folders, too; the libraries read those of the others."""
+
+_IN_CHANNELS_LAST = ("unet", "transformer", "vae")
 _TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
@@ -92,8 +93,7 @@ def _errors_as_corrupt(model: Model) -> Iterator[None]:
         if gone is not None:
             raise ModelFileGone(model.name, gone.name) from problem
         first = str(problem).strip().splitlines() or [type(problem).__name__]
-        reason = first[0] if isinstance(problem, BrokenFile) else f"its parts do not fit together ({first[0][:120]})"
-        raise ModelCorrupt(model.name, reason) from problem
+        raise ModelCorrupt(model.name, f"its parts do not fit together ({first[0][:120]})") from problem
 
 
 def _gone(model: Model) -> Path | None:
@@ -146,6 +146,8 @@ class _Loader:
             return kind.from_pretrained(folder, local_files_only=True)
         if part == "scheduler":
             return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
+        if kind.__name__ not in _READ_HERE:
+            return self._by_the_library(part, kind)
         component = _empty(kind, _config_in(folder, kind))
         paths = weights_of(folder).files
         if not paths:
@@ -153,28 +155,44 @@ class _Loader:
         with WeightFiles(paths) as files:
             return self._filled(part, component, files, _renamed(component, files.tensors))
 
+    def _by_the_library(self, part: str, kind: Any) -> Any:
+        options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        if part.startswith("text_encoder"):
+            options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+        else:
+            options["disable_mmap"] = True
+        folder = self._path / part
+        options["variant"] = weights_of(folder).variant
+        component, info = kind.from_pretrained(folder, dtype=self._dtype, **options)
+        self._check(part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
+        if part.startswith("text_encoder"):
+            for parameter in component.parameters():
+                parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
+        elif self._channels_last and part in _IN_CHANNELS_LAST:
+            component.to(memory_format=torch.channels_last)
+        return component.eval().requires_grad_(False)
+
     def _from_single_file(self, part: str) -> Any:
         tensors = self._single_file.tensors
         if part.startswith("tokenizer"):
             return _clip_tokenizer(single_file.padding_of(self._family, part))
         if part == "scheduler":
-            config = single_file.scheduler_config(self._family, tensors, self._model.prediction)
-            return _scheduler(config, self._family)
+            return _scheduler(single_file.scheduler_config(self._family, tensors, self._model.prediction), self._family)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        kind = class_of(self._family, part)
-        component = _empty(kind, single_file.component_config(self._family, part, shapes))
+        component = _empty(class_of(self._family, part), single_file.component_config(self._family, part, shapes))
         state = single_file.converted(part, component, tensors)
         unknown = len(state.keys() - component.state_dict().keys())
         return self._filled(part, component, self._single_file, state, unknown)
 
+    def _check(self, part: str, missing: int, unknown: int) -> None:
+        if missing or unknown:
+            raise ModelCorrupt(self._model.name, f"its {part} lacks {missing} tensors and has {unknown} unknown ones")
+
     def _filled(self, part: str, component: Any, files: WeightFiles, state: Tensors, unknown: int = 0) -> Any:
         """The empty `component` with the weights of `state`, which are in `files`. Raises `ModelCorrupt`."""
         wanted = component.state_dict()
-        tied = {name: other for name, other in _TIED.items() if name in wanted and other in wanted}
-        wanted = {name: tensor for name, tensor in wanted.items() if name not in tied}
         lacking = sum(name not in state or state[name].shape != tensor.shape for name, tensor in wanted.items())
-        if lacking or unknown:
-            raise ModelCorrupt(self._model.name, f"its {part} lacks {lacking} tensors and has {unknown} unknown ones")
+        self._check(part, lacking, unknown)
         layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
         block = new_block(layout.size, pinned=self._pinned)
         weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
@@ -185,24 +203,14 @@ class _Loader:
             if read >= told + REPORT_BYTES:
                 told = read
                 self._tell(part, read / layout.size)
-        component.load_state_dict(weights | {name: weights[other] for name, other in tied.items()}, assign=True)
+        component.load_state_dict(weights, assign=True)
         return component.eval().requires_grad_(False)
 
 
-def class_of(family: Family, part: str) -> Any:
-    """The class of the family's component `part`."""
-    name = family.components[part]
-    return getattr(diffusers, name, None) or getattr(transformers, name)
-
-
 def _config_in(folder: Path, kind: Any) -> Any:
-    if _is_of_transformers(kind):
-        return kind.config_class.from_pretrained(folder, local_files_only=True)
+    if issubclass(kind, transformers.PreTrainedModel):
+        return CLIPTextConfig.from_pretrained(folder, local_files_only=True)
     return kind.load_config(folder, local_files_only=True)
-
-
-def _is_of_transformers(kind: Any) -> bool:
-    return issubclass(kind, transformers.PreTrainedModel)
 
 
 def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
@@ -217,7 +225,7 @@ def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
     else:
         level = "text_model."
         for name, tensor in tensors.items():
-            state |= dict.fromkeys((name.removeprefix(level), level + name, _TIED.get(name, name)), tensor)
+            state |= dict.fromkeys((name.removeprefix(level), level + name), tensor)
     return {name: tensor for name, tensor in state.items() if name in known}
 
 
@@ -226,12 +234,18 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
+def class_of(family: Family, part: str) -> Any:
+    """The class of the family's component `part`."""
+    name = family.components[part]
+    return getattr(diffusers, name, None) or getattr(transformers, name)
+
+
 def _empty(kind: Any, config: Any) -> Any:
     """The component with shapes but without memory, of a config of its kind or the values of one."""
     with init_empty_weights():
-        if not _is_of_transformers(kind):
+        if not issubclass(kind, transformers.PreTrainedModel):
             return kind.from_config(config)
-        config = kind.config_class(**config) if isinstance(config, dict) else config
+        config = CLIPTextConfig(**config) if isinstance(config, dict) else config
         config._attn_implementation = "sdpa"  # else it could name a kernel to be fetched from the Hub
         return kind(config)
 
@@ -240,5 +254,4 @@ def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    scheduler_class: Any = named if is_scheduler else class_of(family, "scheduler")
-    return scheduler_class.from_config(config)
+    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)

@@ -12,14 +12,13 @@ import torch
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
-from pipelines.engine.families import FAMILIES, Family
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
-from pipelines.engine.vae_files import VaeFile
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.weights import read_ahead
 from presets.errors import UserError
@@ -92,11 +91,48 @@ class PipelineManager:
         holding, switch = self._switched(model, started, report)
         holding.pins += 1
         try:
-            with self._chosen_vae(vae, holding, model) as chosen:
-                yield Loaded(_assembled(holding, chosen, model, task), model, switch)
+            with self._with_vae(vae, holding, model) as components:
+                yield Loaded(_assembled(components, model, task), model, switch)
         finally:
             holding.pins -= 1
             self._cache.settle(holding)
+
+    @contextlib.contextmanager
+    def _with_vae(self, name: str, holding: Holding, model: Model) -> Iterator[Components]:
+        """The components with the VAE of that name instead of their own, pinned until the block is left."""
+        components = {part: component.value for part, component in holding.parts.items()}
+        if not name:
+            yield components
+            return
+        family = FAMILIES[model.family]
+        file = self._catalog.find_vae(name)
+        file.check_family(family)
+        own = components["vae"]
+        key = CheckpointKey(f"{file.path} for {family.name}", file.identity, str(own.dtype))
+        other = self._cache.get(key)
+        if other is None:
+            vae = load_vae(file, own, own.dtype)
+            if self._policy.channels_last and own.dtype != torch.float32:
+                vae.to(memory_format=torch.channels_last)
+            other = self._cache.add(key, f"{file.name} (VAE)", _prepared({"vae": vae}, self._policy))
+        self._cache.enter(key)
+        other.pins += 1
+        try:
+            yield components | {"vae": other.parts["vae"].value}
+        finally:
+            other.pins -= 1
+
+    def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
+        """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
+        change."""
+        if "vae" in parts and vae:
+            error = BrokenPicture(vae, ["vae"], field="vae")
+            self._catalog.mark(self._catalog.find_vae(vae), error)
+        else:
+            error = BrokenPicture(model.name, parts)
+            if parts:
+                self._catalog.mark(model, error)
+        return error
 
     def load(self, name: str, report: Report = _no_report) -> None:
         """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
@@ -134,43 +170,6 @@ class PipelineManager:
             if model.path is not None and self._cache.get(self._key(model)) is None:
                 for path in files_read(model):
                     read_ahead(path)
-
-    @contextlib.contextmanager
-    def _chosen_vae(self, name: str, holding: Holding, model: Model) -> Iterator[Components]:
-        """The VAE of that name to be used instead of the checkpoint's, pinned until the block is left; none for ""."""
-        if not name:
-            yield {}
-            return
-        chosen = self._vae(self._catalog.find_vae(name), holding.parts["vae"].value, FAMILIES[model.family])
-        chosen.pins += 1
-        try:
-            yield {"vae": chosen.parts["vae"].value}
-        finally:
-            chosen.pins -= 1
-            self._cache.settle(chosen)
-
-    def _vae(self, file: VaeFile, own: Any, family: Family) -> Holding:
-        """The VAE of `file` where it can run. Raises `VaeRefused`."""
-        file.check_family(family)
-        key = CheckpointKey(f"{file.path} for {family.name}", file.identity, str(own.dtype))
-        holding = self._cache.get(key)
-        if holding is None:
-            components = {"vae": load_vae(file, own)}
-            holding = self._cache.add(key, f"VAE {file.name}", _prepared(components, self._policy))
-        self._cache.enter(key)
-        return holding
-
-    def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
-        """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
-        change."""
-        if "vae" in parts and vae:
-            error = BrokenPicture(vae, ["vae"], field="vae")
-            self._catalog.mark(self._catalog.find_vae(vae), error)
-        else:
-            error = BrokenPicture(model.name, parts)
-            if parts:
-                self._catalog.mark(model, error)
-        return error
 
     def release(self) -> None:
         """Forget all components that no use holds and nobody wants kept."""
@@ -221,17 +220,15 @@ class PipelineManager:
 
 def _prepared(components: Components, policy: Policy) -> Components:
     """The components with the policy's attention."""
-    for part in ("unet", "vae"):
-        if policy.attention == "xformers" and part in components:
+    for part in {"unet", "vae"} & set(components):
+        if policy.attention == "xformers":
             components[part].enable_xformers_memory_efficient_attention()
     return components
 
 
-def _assembled(holding: Holding, chosen: Components, model: Model, task: str) -> Any:
-    """The pipeline of what is held, and of what was `chosen` instead."""
+def _assembled(components: Components, model: Model, task: str) -> Any:
     family = FAMILIES[model.family]
-    missing = dict.fromkeys(part for part in family.optional if part not in holding.parts)
-    components = {part: component.value for part, component in holding.parts.items()}
-    pipe = getattr(diffusers, model.pipelines[task])(**{**components, **missing, **chosen}, **family.options)
+    missing = dict.fromkeys(part for part in family.optional if part not in components)
+    pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL
 
@@ -13,8 +14,8 @@ from pipelines.engine.weights import mapped
 _KEPT = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast", "norm_num_groups")
 
 
-def load_vae(file: VaeFile, own: Any) -> AutoencoderKL:
-    """The VAE of `file` on the CPU, for a checkpoint whose own VAE is `own`, in its precision.
+def load_vae(file: VaeFile, own: Any, dtype: torch.dtype) -> AutoencoderKL:
+    """The VAE of `file` on the CPU in `dtype`, for a checkpoint whose own VAE is `own`.
 
     The file tells the architecture; how latents are scaled belongs to the checkpoint. The weights are copies. Raises
     `VaeRefused` and `OSError`.
@@ -26,7 +27,7 @@ def load_vae(file: VaeFile, own: Any) -> AutoencoderKL:
         with init_empty_weights():
             vae: Any = AutoencoderKL(**config)
         state = tensors if _is_diffusers(shapes) else single_file.converted("vae", vae, tensors)
-        state = {name.removeprefix("vae."): tensor.to(own.dtype, copy=True) for name, tensor in state.items()}
+        state = {name.removeprefix("vae."): tensor.to(dtype, copy=True) for name, tensor in state.items()}
         vae.load_state_dict(state, assign=True)
     except (KeyError, ValueError, RuntimeError, TypeError) as problem:
         first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -149,9 +149,9 @@ def _like(buffer: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 
 
 def mapped(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors or pickled file, mapped and not read yet.
+    """The tensors of a file, mapped and not read yet.
 
-    A pickled file is not unpickled: its table of tensors says where they lie. Raises `BrokenFile`, `UnsafeFile`,
+    A pickled checkpoint is not unpickled: its table of tensors says where they lie. Raises `BrokenFile`, `UnsafeFile`,
     `safetensors.SafetensorError` and `OSError`.
     """
     if path.suffix.lower() not in PICKLED:
@@ -184,10 +184,7 @@ _DTYPES = {
 
 
 class WeightFiles:
-    """Safetensors or pickled files, mapped: `tensors` are read from the disk where they are used.
-
-    As a `with`. Raises `BrokenFile`, `safetensors.SafetensorError` and `OSError`.
-    """
+    """Files of weights, mapped: `tensors` are read from the disk as they are used. As a `with`; raises as `mapped`."""
 
     def __init__(self, paths: tuple[Path, ...]):
         self._paths = paths

@@ -180,7 +180,7 @@ def test_memory_report_says_what_is_where(root):
     unet(models, "b")
     with models.pipeline("a"):
         first, second = models.memory().residents
-    assert (first.name, first.tier, first.pinned, first.kept) == ("storybook", "ram", True, False)
+    assert (first.name, first.tier, first.pinned, first.kept) == ("a", "ram", True, False)
     assert (second.name, second.pinned) == ("b", False)
     assert second.switch_seconds > 0
     (tier,) = models.memory().tiers
