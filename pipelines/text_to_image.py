@@ -18,6 +18,8 @@ def run(request: TextToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     loras = request.all_loras
     with context.models.pipeline(request.checkpoint, "text-to-image", loras=loras, report=context.report) as loaded:
+        for warning in loaded.adapters.warnings:
+            context.warn(warning)
         latent_map = _latent_map(loaded) if context.policy.preview_interval else None
         for index in range(request.count):
             watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
@@ -32,7 +34,7 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
         picture.prompt,
         picture.negative_prompt if guided else None,
         picture.clip_skip,
-        version=picture.all_loras,
+        version=loaded.adapters.encoders,
     )
     encoded = time.perf_counter()
     latents = denoise(loaded.pipe, conditioning, picture, watch)

@@ -169,6 +169,8 @@ class TextToImage(Request):
     def with_loras_named(self, names: Mapping[str, str]) -> "TextToImage":
         """This request with LoRAs under other names, in the list and in the prompt. Raises `InvalidField` where two
         that thereby are one add up to too much."""
+        if all(names.get(lora.name, lora.name) == lora.name for lora in self._each_lora()):
+            return self
         loras = tuple(lora.model_copy(update={"name": names.get(lora.name, lora.name)}) for lora in self.loras)
         named = self.model_copy(update={"loras": loras, "prompt": prompts.with_loras_named(self.prompt, names)})
         parse(type(self), named.model_dump())

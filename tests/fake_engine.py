@@ -17,6 +17,7 @@ from pipelines.engine.jobs import (
     Finished,
     Job,
     Loading,
+    LoraInfo,
     ModelInfo,
     Progress,
     Queued,
@@ -36,7 +37,7 @@ class FakeEngine:
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
     while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
-    `problems` answers.
+    `problems` answers, `adapters` what `loras` does.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class FakeEngine:
         self.step_seconds = step_seconds
         self.gate = gate
         self.checkpoints = tuple(checkpoints)
+        self.adapters: tuple[LoraInfo, ...] = ()
         self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
@@ -77,6 +79,9 @@ class FakeEngine:
 
     def models(self) -> Sequence[ModelInfo]:
         return self.checkpoints
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self.adapters
 
     def problems(self) -> Sequence[str]:
         return self.unusable

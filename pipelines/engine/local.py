@@ -21,12 +21,14 @@ from pipelines.engine.jobs import (
     Event,
     Failed,
     Job,
+    LoraInfo,
     ModelInfo,
     Queued,
     Stopped,
     TokenCount,
     Warned,
 )
+from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.tokens import TokenCounter
 from presets.errors import InvalidField, UserError
@@ -64,6 +66,7 @@ class LocalEngine:
         self._settings = settings
         self._runners = runners
         self._catalog = Catalog(settings.model_roots)
+        self._loras = LoraFiles(self._catalog)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -98,7 +101,7 @@ class LocalEngine:
             self._forget_oldest()
             self._waiting.append(job)
             job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
-            for warning in request.warnings:
+            for warning in dict.fromkeys((*request.warnings, *resolved.warnings)):
                 job.put(Warned(message=warning))
         self._wake()
         return job
@@ -113,6 +116,9 @@ class LocalEngine:
         folder = self._settings.model_roots[0] / "checkpoints"
         note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
         return model.info().model_copy(update={"note": note})
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self._loras.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -140,7 +146,8 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
-        self._catalog.check_loras(resolved.all_loras)
+        family = None if model.path is None else model.family
+        resolved = resolved.with_loras_named(self._loras.listed_names([use.name for use in resolved.all_loras], family))
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(

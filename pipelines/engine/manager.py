@@ -10,11 +10,13 @@ from typing import Any
 import diffusers
 import torch
 
+from pipelines.engine.adapters import Adapters, Applied
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event
 from pipelines.engine.loading import Components, Report, load
+from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
 from presets.requests import LoraUse
@@ -34,12 +36,14 @@ class _Key:
 class Loaded:
     """A pipeline to run. `load_seconds` is what this use had to wait for its weights, near 0 if they were there.
 
-    `pipe` is this use's own; its components are shared, so what changes them must be undone.
+    `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
+    on them during this use.
     """
 
     pipe: Any
     model: Model
     load_seconds: float
+    adapters: Applied = Applied()
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class PipelineManager:
         self._policy = policy
         self._offline = settings.offline
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._adapters = Adapters(LoraFiles(catalog))
 
     @property
     def bytes_loaded(self) -> int:
@@ -78,12 +83,12 @@ class PipelineManager:
         loras: Sequence[LoraUse] = (),
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
-        """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
+        """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
+        until then with the LoRAs on them.
 
-        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before
-        then still is.
+        Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
+        loaded before then still is, and as it was.
         """
-        self._catalog.check_loras(loras)
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
@@ -92,7 +97,8 @@ class PipelineManager:
         seconds = time.perf_counter() - started
         entry.pins += 1
         try:
-            yield Loaded(_assembled(entry.components, model, task), model, seconds)
+            with self._adapters.applied(entry.components, model, loras, report) as adapters:
+                yield Loaded(_assembled(entry.components, model, task), model, seconds, adapters)
         finally:
             entry.pins -= 1
             self._evict(0, keep=key)
