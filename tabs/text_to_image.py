@@ -11,7 +11,7 @@ from presets.errors import UserError
 from presets.fields import RANDOM_SEED, SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
-from tabs import markup
+from tabs import loras, markup
 from tabs.form import Form
 from tabs.output import Output, Pictures
 from tabs.run import connect
@@ -94,6 +94,7 @@ def _advanced(engine: Engine, form: Form) -> None:
     _update(swap.click, lambda width, height: (height, width), sides, sides)
     form.widget("count")
     form.widget("clip_skip")
+    loras.build(engine, form)
 
 
 def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:

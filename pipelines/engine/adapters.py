@@ -2,17 +2,20 @@
 
 They are merged into the weights in place, so that a step costs what it costs without them. The originals are copied
 first and copied back at the end, whatever happens in between: bit for bit the same, which subtracting would not be.
+The copies are kept until a use of other weights, as the next job mostly has the same LoRAs or other strengths: making
+them costs more than merging.
 """
 
 import contextlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.utils.weak import WeakIdKeyDictionary
 
 from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
 from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
@@ -28,6 +31,8 @@ PARKED_BYTES = 2**30
 LEAST_MATCHED = 0.5
 """Share of its layers that a checkpoint must have for a LoRA to be applied at all."""
 WEIGHTS_PER_REPORT = 32
+NUMBERS_COMPARED = 64
+"""Of each weight, to see whether the copy kept of it still is one."""
 
 Report = Callable[[Event], None]
 
@@ -70,12 +75,18 @@ class Adapters:
         self._files = files
         self._limit = parked_bytes
         self._parked: OrderedDict[str, _Parsed] = OrderedDict()
+        self._originals: WeakIdKeyDictionary = WeakIdKeyDictionary()
         self._modules: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 
     @property
     def bytes_parked(self) -> int:
         """Bytes of the LoRAs that are kept for their next use."""
         return sum(parsed.size_bytes for parsed in self._parked.values())
+
+    @property
+    def bytes_copied(self) -> int:
+        """Bytes of the original weights that are kept."""
+        return sum(original.nbytes for original in self._originals.values())
 
     @contextlib.contextmanager
     def applied(
@@ -88,13 +99,16 @@ class Adapters:
         """
         plan: _Plan = {}
         applied = self._planned(components, model, [use for use in uses if any(use.strengths)], plan)
+        self._drop_originals_but(plan)
+        copied = _copier(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
-        keep = _keeper(plan)
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
                     report(Loading(what="LoRAs", fraction=number / len(plan)))
-                originals.append((weight, keep(weight.data)))
+                if not _is_copy(self._originals.get(weight), weight):
+                    self._originals[weight] = copied(weight.data)
+                originals.append((weight, self._originals[weight]))
                 add_(weight.data, changes)
             yield applied
         finally:
@@ -102,8 +116,13 @@ class Adapters:
                 weight.data.copy_(original)
 
     def forget(self) -> None:
-        """Drop the parked LoRAs."""
+        """Drop the parked LoRAs and the copies of weights."""
         self._parked.clear()
+        self._originals.clear()
+
+    def _drop_originals_but(self, plan: Collection[torch.nn.Parameter]) -> None:
+        for weight in [weight for weight in self._originals if weight not in plan]:
+            del self._originals[weight]
 
     def _planned(self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], plan: _Plan) -> Applied:
         """Fill `plan` with what is to be added to which weight."""
@@ -209,7 +228,15 @@ def _check(lora: str, checkpoint: str, path: str, weight: torch.nn.Parameter, ch
         raise LoraShape(lora, checkpoint, f"at {path[:80]} {problem}") from None
 
 
-def _keeper(plan: _Plan) -> Callable[[torch.Tensor], torch.Tensor]:
+def _is_copy(original: torch.Tensor | None, weight: torch.Tensor) -> bool:
+    """Whether `original` still holds what `weight` does, which a look at some of the numbers tells."""
+    if original is None or original.dtype != weight.dtype or original.shape != weight.shape:
+        return False
+    some = slice(None, None, max(1, len(weight) // NUMBERS_COMPARED)), *[0] * (weight.ndim - 1)
+    return torch.equal(original[some].to(weight.device), weight.detach()[some])
+
+
+def _copier(plan: _Plan) -> Callable[[torch.Tensor], torch.Tensor]:
     """What copies originals: on the device they are on, or to main memory where the device has not twice the room."""
     devices = {weight.device for weight in plan if weight.is_cuda}
     needed = sum(weight.nbytes for weight in plan if weight.is_cuda)

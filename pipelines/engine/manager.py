@@ -104,7 +104,8 @@ class PipelineManager:
             self._evict(0, keep=key)
 
     def release(self) -> None:
-        """Forget all components that no use holds."""
+        """Forget all components that no use holds, and what is kept for the next use of LoRAs."""
+        self._adapters.forget()
         for key in self._unpinned():
             self._drop(key)
 
