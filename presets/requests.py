@@ -72,6 +72,10 @@ class LoraUse(BaseModel):
     strength: fields.AdapterStrength = 1.0
     text_encoder_strength: fields.AdapterStrength | None = None
 
+    def __str__(self) -> str:
+        text = self.text_encoder_strength
+        return f"{self.name} {self.strength:g}" + ("" if text is None else f" (text encoder {text:g})")
+
     @property
     def strengths(self) -> tuple[float, float]:
         """For the model that removes the noise, and for the text encoders."""
