@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import tomesd
 import torch
 from PIL import Image
 
@@ -48,7 +49,11 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
         request.width // pipe.vae_scale_factor,
     )
     noise = torch.randn(shape, generator=generator, dtype=torch.float32)
-    with _scheduler(pipe, request), _Steps(pipe, request.steps, watch) as steps:
+    with (
+        _scheduler(pipe, request),
+        _merged_tokens(pipe.unet, request.token_merging),
+        _Steps(pipe, request, watch) as steps,
+    ):
         return pipe(
             **_embeddings(pipe, conditioning),
             latents=noise.to(pipe._execution_device, conditioning.prompt.dtype),
@@ -56,11 +61,12 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
+            guidance_scale=request.guidance_scale if request.guidance_end else 1.0,
             eta=samplers.TCD_ETA,
             output_type="latent",
             return_dict=False,
             callback_on_step_end=steps.step_ended,
+            callback_on_step_end_tensor_inputs=steps.tensors,
         )[0]
 
 
@@ -118,6 +124,20 @@ def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
         pipe.scheduler = own
 
 
+@contextlib.contextmanager
+def _merged_tokens(unet: Any, share: float) -> Iterator[None]:
+    """Token merging (https://arxiv.org/abs/2303.17604) where the UNet's attention is finest, without chance."""
+    if not share:
+        yield
+        return
+    finest = next((2**level for level, kind in enumerate(unet.config.down_block_types) if "Attn" in kind), 1)
+    tomesd.apply_patch(unet, ratio=share, max_downsample=finest, use_rand=False)
+    try:
+        yield
+    finally:
+        tomesd.remove_patch(unet)
+
+
 def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor | None]:
     device = pipe._execution_device
     given = {
@@ -129,6 +149,10 @@ def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor
     return {name: tensor.to(device) for name, tensor in given.items() if tensor is not None}
 
 
+_PAIRED = ("prompt_embeds", "add_text_embeds", "add_time_ids")
+"""What diffusers hands to the UNet in pairs, negative and positive, while guidance is on."""
+
+
 class _Steps:
     """As a `with`, follows the UNet of a run, and reports each step to its watch with a preview now and then.
 
@@ -136,9 +160,11 @@ class _Steps:
     and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, steps: int, watch: Watch):
+    def __init__(self, pipe: Any, request: TextToImage, watch: Watch):
         self._pipe = pipe
-        self._steps = steps
+        self._steps = request.steps
+        self._guidance_end = request.guidance_end
+        self.tensors = [name for name in _PAIRED if name in pipe._callback_tensor_inputs]
         self._watch = watch
         self._pace = Pace(watch.preview_interval)
         self._done = 0
@@ -156,6 +182,17 @@ class _Steps:
 
     def step_ended(self, pipe: Any, call: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """diffusers' callback after each call of the UNet, of which some samplers make two a step."""
+        self._report(pipe, call)
+        return self._unguided(pipe, call, tensors)
+
+    def _unguided(self, pipe: Any, call: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        """The positive halves of `tensors` from `guidance_end` on, as diffusers' `SDCFGCutoffCallback` has it."""
+        if not pipe.do_classifier_free_guidance or call + 1 < self._guidance_end * pipe.num_timesteps:
+            return {}
+        pipe._guidance_scale = 1.0
+        return {name: tensor.chunk(2)[1] for name, tensor in tensors.items()}
+
+    def _report(self, pipe: Any, call: int) -> None:
         done = (call + 1) * self._steps // pipe.num_timesteps
         if done > self._done:
             self._done = done
@@ -171,7 +208,6 @@ class _Steps:
                     preview=self._preview(),
                 )
             )
-        return {}
 
     def _see(self, unet: Any, arguments: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002
         self._seen = (arguments[0], arguments[1], output[0])

@@ -96,6 +96,7 @@ def parameters_text(request: AnyRequest) -> str:
         "Size": f"{request.width}x{request.height}" if request.width and request.height else None,
         "Model": request.checkpoint or None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        "Token merging ratio": f"{request.token_merging:.15g}" if request.token_merging else None,
         "Version": f"Easel {software_version()}".strip(),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)

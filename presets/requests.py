@@ -98,6 +98,8 @@ class TextToImage(Request):
     count: fields.Count = 1
     seed: fields.Seed = fields.RANDOM_SEED
     guidance_scale: fields.GuidanceScale = 5.0
+    guidance_end: fields.GuidanceEnd = 1.0
+    token_merging: fields.TokenMerging = 0.0
     sampler: fields.SamplerName = "DPM++ 2M"
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1

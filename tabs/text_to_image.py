@@ -81,6 +81,9 @@ def _advanced(engine: Engine, form: Form) -> None:
     _update(sampler.change, schedules_for, [sampler, schedule], schedule)
     form.widget("guidance_scale")
     with gr.Row():
+        form.widget("guidance_end", min_width=200)
+        form.widget("token_merging", min_width=200)
+    with gr.Row():
         sides = [form.widget(side, placeholder="native", min_width=100) for side in ("width", "height")]
     with gr.Row(elem_classes="quick-sizes"):
         native = gr.Button("Native", size="sm", min_width=70, elem_id="size-native")

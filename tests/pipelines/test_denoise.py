@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from PIL import Image
 
 from pipelines.denoise import Watch, decode, denoise
@@ -13,6 +14,7 @@ from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.errors import BrokenPicture, Cancelled
 from pipelines.engine.preview import LatentMap, jpeg, thumbnail
 from presets.requests import TextToImage
+from tests.checkpoints import tiny_sdxl
 
 USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
 
@@ -98,6 +100,55 @@ def test_without_guidance_the_unet_runs_on_the_prompt_alone(starter_pipe):
     latents_of(starter_pipe, request(guidance_scale=1.5, steps=1))
     hook.remove()
     assert rows == [1, 2]
+
+
+@pytest.mark.parametrize(("share", "rows"), [(1, [2, 2, 2, 2]), (0.5, [2, 2, 1, 1]), (0.3, [2, 2, 1, 1]), (0, [1] * 4)])
+def test_guidance_costs_nothing_once_it_has_ended(starter_pipe, share, rows):
+    seen = []
+    hook = starter_pipe.unet.register_forward_hook(lambda _, arguments, __: seen.append(len(arguments[0])))
+    latents_of(starter_pipe, request(guidance_end=share))
+    hook.remove()
+    assert seen == rows
+
+
+def test_guidance_that_ends_early_gives_the_latents_of_diffusers_own_cutoff(starter_pipe):
+    check_cutoff(starter_pipe, SDCFGCutoffCallback(cutoff_step_ratio=0.25))
+
+
+def test_guidance_that_ends_early_gives_the_latents_of_diffusers_own_cutoff_for_sdxl():
+    pipe = tiny_sdxl().to(torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    check_cutoff(pipe, SDXLCFGCutoffCallback(cutoff_step_ratio=0.25))
+
+
+def check_cutoff(pipe, cutoff):
+    """diffusers' cutoff still guides the step at which it ends: of four steps, a quarter means two."""
+    wanted = request(guidance_end=0.5, negative_prompt="blue", sampler="DDIM", width=64)
+    own, pipe.scheduler = pipe.scheduler, samplers.build("DDIM", "automatic", pipe.scheduler.config)
+    generator = torch.Generator().manual_seed(wanted.seed)
+    theirs = pipe(
+        wanted.prompt,
+        negative_prompt=wanted.negative_prompt,
+        generator=generator,
+        width=64,
+        height=64,
+        num_inference_steps=4,
+        guidance_scale=wanted.guidance_scale,
+        output_type="latent",
+        callback_on_step_end=cutoff,
+        callback_on_step_end_tensor_inputs=cutoff.tensor_inputs,
+    ).images
+    pipe.scheduler = own
+    assert torch.allclose(latents_of(pipe, wanted), theirs, atol=1e-4)
+
+
+def test_token_merging_changes_the_picture_always_the_same_way_and_leaves_the_unet_as_it_was(starter_pipe):
+    plain = latents_of(starter_pipe, request())
+    merged, again = (latents_of(starter_pipe, request(token_merging=0.5)) for _ in range(2))
+    assert torch.equal(merged, again)
+    assert not torch.allclose(merged, plain, atol=1e-3)
+    assert torch.equal(latents_of(starter_pipe, request()), plain)
+    assert not starter_pipe.unet._forward_pre_hooks
 
 
 def test_latents_that_are_no_numbers_make_no_picture(starter_pipe):
