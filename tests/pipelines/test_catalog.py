@@ -398,9 +398,11 @@ def test_many_threads_may_ask_at_once(catalog, checkpoints):
     assert found == [(str(number % 20), 21) for number in range(80)]
 
 
-def test_loras_are_named_without_being_opened(catalog, checkpoints):
-    write_safetensors(checkpoints.parent / "loras/style/ink.safetensors", {})
-    assert catalog.lora_names() == ("style/ink",)
+def test_files_of_other_folders_are_named_without_being_opened(catalog, checkpoints):
+    folder = checkpoints.parent / "loras"
+    paths = [write_safetensors(folder / name, {}) for name in ("style/ink.safetensors", "style/Ink.pt")]
+    (folder / "style/ink.png").touch()
+    assert catalog.files("loras") == {"style/Ink": (paths[1], ""), "style/ink (2)": (paths[0], "")}
 
 
 def test_every_family_has_its_configs_and_tasks():
