@@ -32,11 +32,11 @@ def by_peft(layer, config):
     return {name: part for name, part in parts.items() if "base_layer" not in name}, merged
 
 
-LAYERS = (torch.nn.Linear(12, 20), torch.nn.Conv2d(6, 8, 3))
+LAYERS = (torch.nn.Linear(12, 20), torch.nn.Conv2d(30, 42, 3))
 
 
 def copy_of(layer):
-    copy = torch.nn.Linear(12, 20) if isinstance(layer, torch.nn.Linear) else torch.nn.Conv2d(6, 8, 3)
+    copy = torch.nn.Linear(12, 20) if isinstance(layer, torch.nn.Linear) else torch.nn.Conv2d(30, 42, 3)
     copy.load_state_dict(layer.state_dict())
     return copy
 
