@@ -128,6 +128,15 @@ CheckpointName = Annotated[
     ),
     BeforeValidator(encodable),
 ]
+VaeName = Annotated[
+    str,
+    Field(
+        max_length=300,
+        description="What turns latents into the picture: a file of the vae folder. Empty means the checkpoint's own.",
+        json_schema_extra=_extra("E-VAE-UNKNOWN", "VAE", "advanced"),
+    ),
+    BeforeValidator(encodable),
+]
 SamplerName = Annotated[
     Sampler,
     Field(

@@ -95,6 +95,7 @@ def parameters_text(request: AnyRequest) -> str:
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}" if request.width and request.height else None,
         "Model": request.checkpoint or None,
+        "VAE": request.vae or None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": f"{request.token_merging:.15g}" if request.token_merging else None,
         "Version": f"Easel {software_version()}".strip(),

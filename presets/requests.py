@@ -103,6 +103,7 @@ class TextToImage(Request):
     sampler: fields.SamplerName = "DPM++ 2M"
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1
+    vae: fields.VaeName = ""
     loras: Annotated[
         tuple[LoraUse, ...],
         Field(

@@ -97,6 +97,9 @@ def _advanced(engine: Engine, form: Form) -> None:
     _update(swap.click, lambda width, height: (height, width), sides, sides)
     form.widget("count")
     form.widget("clip_skip")
+    vae = form.widget("vae", choices=["", *engine.vaes()])
+    assert isinstance(vae, gr.Dropdown)
+    _update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
     loras.build(engine, form)
 
 

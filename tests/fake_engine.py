@@ -80,6 +80,9 @@ class FakeEngine:
     def models(self) -> Sequence[ModelInfo]:
         return self.checkpoints
 
+    def vaes(self) -> Sequence[str]:
+        return ("sharp",)
+
     def loras(self) -> Sequence[LoraInfo]:
         return self.adapters
 

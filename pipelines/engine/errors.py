@@ -8,6 +8,8 @@
     +-- ModelCorrupt          the file is not what it says             E-MODEL-CORRUPT
     +-- ModelFamily           a file of another kind or family         E-MODEL-FAMILY
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
+    +-- VaeNotFound           no VAE of that name                      E-VAE-UNKNOWN
+    +-- VaeRefused            a VAE that cannot be used here           E-VAE
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
@@ -89,6 +91,21 @@ class ModelUnsafe(UserError):
         super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
+class VaeNotFound(UserError):
+    code = "E-VAE-UNKNOWN"
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(f"No VAE is called {shortened(name)}.{hint}", field="vae")
+
+
+class VaeRefused(UserError):
+    code = "E-VAE"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"The VAE {shortened(name)} cannot be used: {reason}.", field="vae")
+
+
 class LoraNotFound(UserError):
     code = "E-LORA-UNKNOWN"
 
@@ -130,10 +147,16 @@ class LoraNumbers(UserError):
 class BrokenPicture(UserError):
     code = "E-NAN"
 
-    def __init__(self, checkpoint: str):
-        super().__init__(
-            f"The picture holds no valid numbers (NaN). The weights of {shortened(checkpoint)} are probably damaged."
+    """`parts` are the components of the file `name` whose weights hold no numbers; none if they are sound."""
+
+    def __init__(self, name: str, parts: Sequence[str] = (), field: str = "checkpoint"):
+        where = " and ".join(part.replace("_", " ") for part in parts)
+        cause = (
+            f"The weights of {shortened(name)} are damaged: its {where} holds NaN or infinity. Get the file anew."
+            if parts
+            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype)."
         )
+        super().__init__(f"The picture holds no valid numbers (NaN). {cause}", field=field)
 
 
 class OutOfMemory(UserError):

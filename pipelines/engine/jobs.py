@@ -298,6 +298,10 @@ class Engine(Protocol):
         """The checkpoints there are now, the default first."""
         ...
 
+    def vaes(self) -> Sequence[str]:
+        """Names of the VAEs that can be chosen instead of a checkpoint's own."""
+        ...
+
     def problems(self) -> Sequence[str]:
         """A sentence for each file among the checkpoints that cannot be used."""
         ...

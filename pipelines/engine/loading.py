@@ -8,17 +8,18 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
-from pipelines.engine.families import CONFIGS, FAMILIES
-from pipelines.engine.headers import BrokenFile
+from pipelines.engine.families import CONFIGS, FAMILIES, Family
+from pipelines.engine.headers import BrokenFile, Place
 from pipelines.engine.jobs import Event, Loading
-from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.model import PICKLED, WEIGHT_STEMS, Model, header_of, weights_of
+from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
 
@@ -28,13 +29,7 @@ Components = dict[str, Any]
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
-_CLASSES: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModel,
-    "text_encoder_2": CLIPTextModelWithProjection,
-}
-_TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+_TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
@@ -45,12 +40,11 @@ def load(model: Model, policy: Policy, report: Report) -> Components:
     `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    family = FAMILIES[model.family]
-    dtype = getattr(torch, policy.dtype_for(model.parameters))
+    dtype = getattr(torch, FAMILIES[model.family].fitting(policy.dtype_for(model.parameters)))
     components: Components = {}
     with _errors_as_corrupt(model), _one_file(model.path) as tensors:
-        for index, part in enumerate(family.components):
-            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
+        for index, part in enumerate(model.parts):
+            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(model.parts)))
             if model.path.is_dir():
                 components[part] = _from_folder(part, model, dtype)
             else:
@@ -92,7 +86,7 @@ def _files_read(model: Model) -> Iterator[Path]:
         yield model.path
         return
     yield model.path / "model_index.json"
-    for part in FAMILIES[model.family].components:
+    for part in model.parts:
         folder = model.path / part
         if part == "scheduler":
             yield folder / "scheduler_config.json"
@@ -107,25 +101,61 @@ def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
     if path.is_dir():
         yield {}
         return
-    with safe_open(path, framework="pt") as file:
-        yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    yield mapped(path)
+
+
+def mapped(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, mapped and not read yet.
+
+    A pickled checkpoint is not unpickled: its table of tensors says where they lie.
+    """
+    if path.suffix.lower() not in PICKLED:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = header_of(path)
+    whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+    return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}
+
+
+def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
+    """The numbers of a tensor whose bytes lie at `place` of a file."""
+    content, dtype = whole[place.start : place.stop], _DTYPES[place.dtype]
+    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
+    return aligned.view(dtype)
+
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
     assert model.path is not None
     folder = model.path / part
+    family = FAMILIES[model.family]
+    kind = class_of(family, part)
     if part.startswith("tokenizer"):
-        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        if kind is CLIPTokenizer:
+            read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+        return kind.from_pretrained(folder, local_files_only=True)
     if part == "scheduler":
-        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)
+        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), family)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     if part.startswith("text_encoder"):
         options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
     else:
         options["disable_mmap"] = True
     variant = weights_of(folder).variant
-    component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
+    component, info = kind.from_pretrained(folder, variant=variant, dtype=dtype, **options)
     _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
     if part.startswith("text_encoder"):
         for parameter in component.parameters():
@@ -136,11 +166,11 @@ def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
 def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
     family = FAMILIES[model.family]
     if part.startswith("tokenizer"):
-        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
+        return _clip_tokenizer(single_file.padding_of(family, part))
     if part == "scheduler":
-        return _scheduler(single_file.scheduler_config(family, tensors), model.family)
+        return _scheduler(single_file.scheduler_config(family, tensors, model.prediction), family)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    component = _empty(part, single_file.component_config(family, part, shapes))
+    component = _empty(class_of(family, part), single_file.component_config(family, part, shapes))
     state = single_file.converted(part, component, tensors)
     # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
     state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
@@ -154,21 +184,23 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
-def _empty(part: str, config: dict[str, Any]) -> Any:
+def class_of(family: Family, part: str) -> Any:
+    """The class of the family's component `part`."""
+    name = family.components[part]
+    return getattr(diffusers, name, None) or getattr(transformers, name)
+
+
+def _empty(kind: Any, config: dict[str, Any]) -> Any:
     """The component with shapes but without memory."""
     with init_empty_weights():
-        if part.startswith("text_encoder"):
-            return _CLASSES[part](CLIPTextConfig(**config))
-        return _CLASSES[part].from_config(config)
+        return kind(CLIPTextConfig(**config)) if hasattr(kind, "config_class") else kind.from_config(config)
 
 
-def _scheduler(config: dict[str, Any], family: str) -> Any:
+def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    scheduler_class: Any = named if is_scheduler else usual
-    return scheduler_class.from_config(config)
+    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)
 
 
 def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 from pipelines.engine import worker
 from pipelines.engine.catalog import STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -114,8 +115,12 @@ class LocalEngine:
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
-        return model.info().model_copy(update={"note": note})
+        info = model.info()
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else info.note
+        return info.model_copy(update={"note": note})
+
+    def vaes(self) -> Sequence[str]:
+        return [file.name for file in self._catalog.vaes()]
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
@@ -145,9 +150,15 @@ class LocalEngine:
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
+        model.check_task(request.kind)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        if resolved.vae:
+            file = self._catalog.find_vae(resolved.vae)
+            file.check_family(FAMILIES[model.family])
+            resolved = resolved.model_copy(update={"vae": file.name})
         family = None if model.path is None else model.family
         resolved = resolved.with_loras_named(self._loras.listed_names([use.name for use in resolved.all_loras], family))
+        model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(

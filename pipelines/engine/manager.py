@@ -12,6 +12,7 @@ import torch
 
 from pipelines.engine.adapters import Adapters, Applied
 from pipelines.engine.catalog import Catalog
+from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event
@@ -19,6 +20,7 @@ from pipelines.engine.loading import Components, Report, load
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
+from pipelines.engine.vae_loading import load_vae
 from presets.requests import LoraUse
 from presets.settings import Settings
 
@@ -81,27 +83,64 @@ class PipelineManager:
         task: str = "text-to-image",
         *,
         loras: Sequence[LoraUse] = (),
+        vae: str = "",
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
+        `vae` names a file of the vae folder, "" is the checkpoint's own.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
         """
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
+        model.check_task(task)
         key = _Key(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
         entry = self._entries.get(key) or self._load(key, model, report)
         self._entries.move_to_end(key)
-        seconds = time.perf_counter() - started
         entry.pins += 1
         try:
-            with self._adapters.applied(entry.components, model, loras, report) as adapters:
-                yield Loaded(_assembled(entry.components, model, task), model, seconds, adapters)
+            with (
+                self._with_vae(vae, entry.components, model) as components,
+                self._adapters.applied(components, model, loras, report) as adapters,
+            ):
+                seconds = time.perf_counter() - started
+                yield Loaded(_assembled(components, model, task), model, seconds, adapters)
         finally:
             entry.pins -= 1
             self._evict(0, keep=key)
+
+    @contextlib.contextmanager
+    def _with_vae(self, name: str, components: Components, model: Model) -> Iterator[Components]:
+        """`components` with the VAE of that name instead of their own, pinned until the block is left."""
+        if not name:
+            yield components
+            return
+        family = FAMILIES[model.family]
+        file = self._catalog.find_vae(name)
+        file.check_family(family)
+        own = components["vae"]
+        key = _Key(f"{file.path} for {family.name}", file.identity, str(own.dtype))
+        entry = self._entries.get(key) or self._add(key, {"vae": load_vae(file, own, own.dtype)})
+        self._entries.move_to_end(key)
+        entry.pins += 1
+        try:
+            yield components | entry.components
+        finally:
+            entry.pins -= 1
+
+    def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
+        """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
+        change."""
+        if "vae" in parts and vae:
+            error = BrokenPicture(vae, ["vae"], field="vae")
+            self._catalog.mark(self._catalog.find_vae(vae), error)
+        else:
+            error = BrokenPicture(model.name, parts)
+            if parts:
+                self._catalog.mark(model, error)
+        return error
 
     def release(self) -> None:
         """Forget all components that no use holds, and what is kept for the next use of LoRAs."""
@@ -110,7 +149,9 @@ class PipelineManager:
             self._drop(key)
 
     def _load(self, key: _Key, model: Model, report: Report) -> _Entry:
-        components = load(model, self._policy, report)
+        return self._add(key, load(model, self._policy, report))
+
+    def _add(self, key: _Key, components: Components) -> _Entry:
         size = sum(bytes_of(component) for component in components.values())
         self._forget_old_versions(key)
         self._evict(size)
@@ -165,7 +206,7 @@ def _placed(components: Components, policy: Policy) -> Components:
     for component in components.values():
         if isinstance(component, torch.nn.Module):
             component.to(policy.device)
-    for part in ("unet", "vae"):
+    for part in {"unet", "transformer", "vae"} & set(components):
         if policy.channels_last and components[part].dtype != torch.float32:
             components[part].to(memory_format=torch.channels_last)
         if policy.attention == "xformers":
@@ -173,15 +214,9 @@ def _placed(components: Components, policy: Policy) -> Components:
     return components
 
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "sd1": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
-    "sdxl": {"add_watermarker": False},
-}
-"""What the family's pipelines are told beside their components."""
-
-
 def _assembled(components: Components, model: Model, task: str) -> Any:
-    pipeline_class = getattr(diffusers, FAMILIES[model.family].pipelines[task])
-    pipe = pipeline_class(**components, **_OPTIONS[model.family])
+    family = FAMILIES[model.family]
+    missing = dict.fromkeys(part for part in family.optional if part not in components)
+    pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
     pipe.set_progress_bar_config(disable=True)
     return pipe

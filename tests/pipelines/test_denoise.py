@@ -1,5 +1,6 @@
 """One run of the pipeline: the raw pipeline's pixels, with reports and a way out."""
 
+import copy
 import io
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from PIL import Image
 
-from pipelines.denoise import Watch, decode, denoise
+from pipelines.denoise import NoNumbers, Watch, damaged_parts, decode, denoise
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
-from pipelines.engine.errors import BrokenPicture, Cancelled
+from pipelines.engine.errors import Cancelled
 from pipelines.engine.preview import LatentMap, jpeg, thumbnail
 from presets.requests import TextToImage
 from tests.checkpoints import tiny_sdxl
@@ -49,7 +50,7 @@ def raw_picture(pipe, request):
 @pytest.mark.parametrize("values", [{}, {"sampler": "Euler a"}, {"sampler": "DPM++ 2M SDE"}, {"guidance_scale": 1}])
 def test_the_picture_is_that_of_the_raw_pipeline(starter_pipe, values):
     wanted = request(**values)
-    ours = decode(starter_pipe, latents_of(starter_pipe, wanted, Watch(lambda _: None, latent_map=USUAL)), "starter")
+    ours = decode(starter_pipe, latents_of(starter_pipe, wanted, Watch(lambda _: None, latent_map=USUAL)), print)
     assert np.array_equal(np.array(ours), np.array(raw_picture(starter_pipe, wanted)))
 
 
@@ -152,5 +153,49 @@ def test_token_merging_changes_the_picture_always_the_same_way_and_leaves_the_un
 
 
 def test_latents_that_are_no_numbers_make_no_picture(starter_pipe):
-    with pytest.raises(BrokenPicture):
-        decode(starter_pipe, torch.full((1, 4, 8, 8), torch.nan), "starter")
+    with pytest.raises(NoNumbers) as caught:
+        decode(starter_pipe, torch.full((1, 4, 8, 8), torch.nan), print)
+    assert caught.value.parts == []
+
+
+@pytest.fixture
+def half_pipe(starter_pipe):
+    pipe = copy.copy(starter_pipe)
+    pipe.vae = copy.deepcopy(starter_pipe.vae).to(torch.bfloat16)
+    return pipe
+
+
+def overflowing(vae, value):
+    """Let `vae` give `value` for every pixel in less than float32, as one whose numbers are too large does."""
+
+    def hook(_module, _arguments, output):
+        return output if output.dtype == torch.float32 else torch.full_like(output, value)
+
+    return vae.decoder.register_forward_hook(hook)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -1.0])
+def test_decode_that_fails_in_half_precision_is_done_again_in_full_and_told(starter_pipe, half_pipe, value):
+    told = []
+    latents = latents_of(starter_pipe, request())
+    overflowing(half_pipe.vae, value)
+    picture = decode(half_pipe, latents, told.append)
+    assert np.abs(np.array(picture, float) - np.array(decode(starter_pipe, latents, print), float)).mean() < 2
+    assert len(told) == 1 and "bfloat16" in told[0]
+    assert half_pipe.vae.dtype == torch.bfloat16
+
+
+def test_sound_decode_in_half_precision_is_done_once(starter_pipe, half_pipe):
+    told, calls = [], []
+    latents = latents_of(starter_pipe, request())
+    half_pipe.vae.decoder.register_forward_hook(lambda *_: calls.append(1))
+    decode(half_pipe, latents, told.append)
+    assert (told, len(calls)) == ([], 1)
+
+
+def test_weights_that_are_no_numbers_are_named(half_pipe):
+    half_pipe.vae.decoder.conv_in.weight.data[0] = torch.nan
+    assert damaged_parts(half_pipe) == ["vae"]
+    with pytest.raises(NoNumbers) as caught:
+        decode(half_pipe, torch.zeros(1, 4, 8, 8), print)
+    assert caught.value.parts == ["vae"]
