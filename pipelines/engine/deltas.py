@@ -87,7 +87,7 @@ class Kronecker:
     def dense(self, device: torch.device) -> torch.Tensor:
         """The difference in float32."""
         first = _product(self.a1, self.b1, None, device)
-        second = _product(self.a2, self.b2, self.kernel2, device)
+        second = _product(self.a2, self.b2, self.kernel2, device).contiguous()  # which kron needs
         return torch.kron(first.reshape(*first.shape, *[1] * (second.ndim - first.ndim)), second) * self.scale
 
 

@@ -154,7 +154,7 @@ class BrokenPicture(UserError):
         cause = (
             f"The weights of {shortened(name)} are damaged: its {where} holds NaN or infinity. Get the file anew."
             if parts
-            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype)."
+            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype), or less of a LoRA."
         )
         super().__init__(f"The picture holds no valid numbers (NaN). {cause}", field=field)
 
