@@ -26,8 +26,13 @@ TARGETS += ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
 def main() -> None:
-    options = _options()
+    options = options_of()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    print(json.dumps(measure(options), indent=2))
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """The report that is printed."""
     import torch
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging
@@ -42,7 +47,7 @@ def main() -> None:
         rounds = [dict(_round(pipe, Path(folder))) for _ in range(options.rounds)]
     seconds = {name: round(statistics.median(each[name] for each in rounds), 4) for name in rounds[0]}
     identical = all(each["identical"] for each in rounds)
-    report = {
+    return {
         **{name: getattr(options, name) for name in ("dtype", "device", "threads", "small")},
         "seconds": {name: value for name, value in seconds.items() if name != "identical"},
         "identical": identical,
@@ -55,17 +60,16 @@ def main() -> None:
             2,
         ),
     }
-    print(json.dumps(report, indent=2))
 
 
-def _options() -> argparse.Namespace:
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--small", action="store_true", help="a tiny model of the same kind, to try the script")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _pipeline(small: bool, dtype: Any, device: str) -> Any:

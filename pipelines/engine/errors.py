@@ -15,6 +15,7 @@
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
     +-- LoraShape             a LoRA that does not fit the checkpoint  E-LORA-SHAPE
     +-- LoraNumbers           a LoRA that holds NaN or infinity        E-NAN
+    +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- BrokenPicture         the decode gave NaN                      E-NAN
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -144,6 +145,11 @@ class LoraNumbers(UserError):
         )
 
 
+class EmbeddingRefused(UserError):
+    def __init__(self, word: str, reason: str, code: str = "E-EMBEDDING"):
+        super().__init__(f"The embedding {shortened(word)} cannot be used: {reason}.", code=code, field="prompt")
+
+
 class BrokenPicture(UserError):
     code = "E-NAN"
 
@@ -154,7 +160,7 @@ class BrokenPicture(UserError):
         cause = (
             f"The weights of {shortened(name)} are damaged: its {where} holds NaN or infinity. Get the file anew."
             if parts
-            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype), or less of a LoRA."
+            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype)."
         )
         super().__init__(f"The picture holds no valid numbers (NaN). {cause}", field=field)
 
