@@ -30,7 +30,9 @@ def run(request: TextToImage, context: Context) -> None:
 
 
 def _warn(request: TextToImage, loaded: Loaded, context: Context) -> None:
-    """Tell what of the request this checkpoint's family cannot follow."""
+    """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
+    for warning in loaded.adapters.warnings:
+        context.warn(warning)
     if not is_flow(loaded.pipe):
         return
     if request.sampler != FLOW_SAMPLER:
@@ -50,7 +52,7 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
         picture.prompt,
         picture.negative_prompt if guided else None,
         picture.clip_skip,
-        version=picture.all_loras,
+        version=loaded.adapters.encoders,
     )
     encoded = time.perf_counter()
     latents = denoise(loaded.pipe, conditioning, picture, watch)
@@ -58,7 +60,8 @@ def _draw(picture: TextToImage, index: int, loaded: Loaded, context: Context, wa
     try:
         image = decode(loaded.pipe, latents, context.warn)
     except NoNumbers as problem:
-        raise context.models.broken(loaded.model, picture.vae, problem.parts) from None
+        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
+        raise context.models.broken(loaded.model, picture.vae, blamed) from None
     switch = loaded.switch if index == 0 else Switch(0.0, "resident")
     timings = {
         "load": switch.seconds,

@@ -24,7 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from presets.errors import UserError
 from presets.fields import without_control_characters
-from presets.requests import KINDS, AnyRequest
+from presets.requests import KINDS, AnyRequest, LoraUse
 
 FORMAT_VERSION = 1
 CHUNK = "easel"
@@ -107,9 +107,14 @@ def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProx
         "Version": f"Easel {software_version()}".strip(),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
-    loras = "".join(f" <lora:{lora.name}:{lora.strength:.15g}>" for lora in request.loras)
+    loras = "".join(f" {_lora_tag(lora)}" for lora in request.loras)
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
+
+
+def _lora_tag(lora: LoraUse) -> str:
+    text = lora.text_encoder_strength
+    return f"<lora:{lora.name}:{lora.strength:.15g}" + ("" if text is None else f":{text:.15g}") + ">"
 
 
 @functools.cache

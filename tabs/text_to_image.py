@@ -10,7 +10,7 @@ from presets.errors import UserError
 from presets.fields import RANDOM_SEED, SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
-from tabs import markup
+from tabs import loras, markup
 from tabs.badges import label
 from tabs.form import Form
 from tabs.output import Output, Pictures
@@ -112,6 +112,7 @@ def _advanced(engine: Engine, form: Form) -> None:
     vae = form.widget("vae", choices=["", *engine.vaes()])
     assert isinstance(vae, gr.Dropdown)
     update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
+    loras.build(engine, form)
 
 
 def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:

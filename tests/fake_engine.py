@@ -17,6 +17,7 @@ from pipelines.engine.jobs import (
     Finished,
     Job,
     Loading,
+    LoraInfo,
     MemoryReport,
     ModelInfo,
     Progress,
@@ -39,8 +40,8 @@ class FakeEngine:
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
     while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
-    `problems` answers. A model is loaded at once when it is asked for; while `load_gate` is given and not set, it is
-    still being loaded. `load_failure` is the notice of a load that fails.
+    `problems` answers, `adapters` what `loras` does. A model is loaded at once when it is asked for; while `load_gate`
+    is given and not set, it is still being loaded. `load_failure` is the notice of a load that fails.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class FakeEngine:
         self.step_seconds = step_seconds
         self.gate = gate
         self.checkpoints = tuple(checkpoints)
+        self.adapters: tuple[LoraInfo, ...] = ()
         self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
@@ -97,6 +99,9 @@ class FakeEngine:
 
     def vaes(self) -> Sequence[str]:
         return ("sharp",)
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self.adapters
 
     def problems(self) -> Sequence[str]:
         return self.unusable

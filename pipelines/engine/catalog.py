@@ -18,7 +18,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pipelines.engine.errors import (
-    LoraNotFound,
     ModelCorrupt,
     ModelNotFound,
     ModelPath,
@@ -38,7 +37,6 @@ from pipelines.engine.model import (
 )
 from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
-from presets.requests import LoraUse
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -116,7 +114,7 @@ class Catalog:
     def find_vae(self, name: str) -> VaeFile:
         """The VAE of that name (in any case, or its last part). Raises `VaeNotFound`, or why it cannot be used."""
         entries = self._vae_entries()
-        match = _match(name, tuple(entries))
+        match = match_name(name, tuple(entries))
         if match is None:
             raise VaeNotFound(name, near_names(name, tuple(entries)))
         found = entries[match]
@@ -155,25 +153,20 @@ class Catalog:
                 self._known[file.path] = entry
                 self._entries[file.name] = (file.path, error)
 
-    def lora_names(self) -> tuple[str, ...]:
-        """Names of the files in `loras/` under the roots."""
-        return tuple(
-            sorted(
-                {found.name for found in self._walk_roots("loras") if not found.reason and _is_candidate(found.path)}
-            )
-        )
-
-    def check_loras(self, loras: Sequence[LoraUse]) -> None:
-        """Raises `LoraNotFound` for the first that is not listed, and `UserError` for the others."""
-        names = self.lora_names() if loras else ()
-        for lora in loras:
-            if lora.name not in names:
-                raise LoraNotFound(lora.name, near_names(lora.name, names))
-        if loras:
-            raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
+    def files(self, folder: str) -> dict[str, tuple[Path, str]]:
+        """The files of weights in `folder` ("loras" ...) under the roots, by unique names in order; beside the path
+        why it must not be opened, or an empty text. Walks anew each time."""
+        files: dict[str, tuple[Path, str]] = {}
+        taken: set[str] = set()
+        found = (found for found in self._walk_roots(folder) if _is_candidate(found.path))
+        for file in sorted(found, key=lambda found: (found.name.lower(), str(found.path))):
+            name = _unique(file.name, taken)
+            taken.add(name.lower())
+            files[name] = (file.path, file.reason)
+        return files
 
     def _looked_up(self, name: str, entries: _Entries) -> Model:
-        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
+        match = STARTER_NAME if name == "" else match_name(name, tuple(entries))
         if match is None:
             return self._not_listed(name, tuple(entries))
         _, found = entries[match]
@@ -382,7 +375,7 @@ def _unique(name: str, taken: Set[str]) -> str:
     return result
 
 
-def _match(name: str, names: Sequence[str]) -> str | None:
+def match_name(name: str, names: Sequence[str]) -> str | None:
     """The listed name that `name` means: exactly, in another case, or as the last part of just one."""
     if name in names:
         return name

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipelines.engine import joint_conditioning
+from pipelines.engine.embeddings import Embedding, Embeddings, standing_in
 from pipelines.engine.tokens import MARKERS, Chunk, chunked
 from presets import prompts
 
@@ -51,7 +52,8 @@ class Conditioner:
     What is remembered is bound to the text encoders as objects and is freed with them.
     """
 
-    def __init__(self, remembered: int = REMEMBERED):
+    def __init__(self, remembered: int = REMEMBERED, embeddings: Embeddings | None = None):
+        self._embeddings = embeddings
         self._remembered = remembered
         self._of: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
@@ -87,8 +89,9 @@ class Conditioner:
     def _encoded(self, pipe: Any, text: str, clip_skip: int, version: Hashable) -> list[_Encoded]:
         """`text` by each encoder of `pipe`, all with as many chunks."""
         encoders = _encoders(pipe)
-        key = (text, clip_skip, version)
-        return self._remembered_or(encoders, key, lambda: _encode(pipe, encoders, text, clip_skip))
+        own = self._embeddings.named_in(text) if self._embeddings else ()
+        key = (text, clip_skip, version, *(embedding.identity for embedding in own))
+        return self._remembered_or(encoders, key, lambda: _encode(pipe, encoders, text, clip_skip, own))
 
     def _jointly(self, pipe: Any, prompt: str, negative: str | None, clip_skip: int, version: Hashable) -> Conditioning:
         encoders = [(None, pipe.text_encoder), (None, pipe.text_encoder_2)]
@@ -124,9 +127,15 @@ def _encoders(pipe: Any) -> list[tuple[Any, Any]]:
 
 
 @torch.no_grad()
-def _encode(pipe: Any, encoders: Sequence[tuple[Any, Any]], text: str, clip_skip: int) -> list[_Encoded]:
+def _encode(
+    pipe: Any, encoders: Sequence[tuple[Any, Any]], text: str, clip_skip: int, own: Sequence[Embedding]
+) -> list[_Encoded]:
     parsed, device, is_xl = prompts.parse(text), pipe._execution_device, _is_xl(pipe)
-    return [_states(parsed, tokenizer, encoder, device, clip_skip, is_xl) for tokenizer, encoder in encoders]
+    encoded = []
+    for tokenizer, encoder in encoders:
+        with standing_in(own, tokenizer, encoder, number=int(encoder is not pipe.text_encoder)) as words:
+            encoded.append(_states(parsed, words, encoder, device, clip_skip, is_xl))
+    return encoded
 
 
 def _tokenized(parsed: prompts.Parsed, tokenizer: Any, size: int) -> list[Chunk]:

@@ -323,6 +323,10 @@ class Engine(Protocol):
         """A sentence for each file among the checkpoints that cannot be used."""
         ...
 
+    def loras(self) -> Sequence[LoraInfo]:
+        """The LoRAs there are now, by name; of many new ones some with their name alone until the next call."""
+        ...
+
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         """Tokens of `prompt` for the named checkpoint ("" is the default)."""
         ...

@@ -25,6 +25,7 @@ from pipelines.engine.jobs import (
     Failed,
     Job,
     Loading,
+    LoraInfo,
     MemoryReport,
     ModelInfo,
     Queued,
@@ -32,6 +33,7 @@ from pipelines.engine.jobs import (
     TokenCount,
     Warned,
 )
+from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.tokens import TokenCounter
@@ -70,6 +72,7 @@ class LocalEngine:
         self._settings = settings
         self._runners = runners
         self._catalog = Catalog(settings.model_roots)
+        self._loras = LoraFiles(self._catalog)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -107,7 +110,7 @@ class LocalEngine:
             self._forget_oldest()
             self._waiting.append(job)
             job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
-            for warning in request.warnings:
+            for warning in dict.fromkeys((*request.warnings, *resolved.warnings)):
                 job.put(Warned(message=warning))
             if self._current is not None and len(self._waiting) == 1:
                 self._read_next_ahead()
@@ -146,6 +149,9 @@ class LocalEngine:
 
     def vaes(self) -> Sequence[str]:
         return [file.name for file in self._catalog.vaes()]
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self._loras.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -228,7 +234,8 @@ class LocalEngine:
             file = self._catalog.find_vae(resolved.vae)
             file.check_family(FAMILIES[model.family])
             resolved = resolved.model_copy(update={"vae": file.name})
-        self._catalog.check_loras(resolved.all_loras)
+        family = None if model.path is None else model.family
+        resolved = resolved.with_loras_named(self._loras.listed_names([use.name for use in resolved.all_loras], family))
         model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:

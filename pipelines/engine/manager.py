@@ -9,6 +9,7 @@ from typing import Any, Literal
 import diffusers
 import torch
 
+from pipelines.engine.adapters import Adapters, Applied
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
@@ -17,6 +18,7 @@ from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
+from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.policy import Policy
 from pipelines.engine.vae_loading import load_vae
@@ -38,12 +40,14 @@ class Switch:
 class Loaded:
     """A pipeline to run.
 
-    `pipe` is this use's own; its components are shared, so what changes them must be undone.
+    `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
+    on them during this use.
     """
 
     pipe: Any
     model: Model
     switch: Switch
+    adapters: Applied = Applied()
 
 
 def _no_report(_event: Event) -> None:
@@ -58,6 +62,7 @@ class PipelineManager:
         self._policy = policy
         self._offline = settings.offline
         self._cache = ComponentCache(policy.budgets, torch.device(policy.device))
+        self._adapters = Adapters(LoraFiles(catalog))
 
     @property
     def bytes_loaded(self) -> int:
@@ -78,21 +83,24 @@ class PipelineManager:
         vae: str = "",
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
-        """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left.
+        """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
+        until then with the LoRAs on them.
 
         `vae` names a file of the vae folder, "" is the checkpoint's own.
-        Raises the errors of models (`pipelines/engine/errors.py`) and what `report` raises; whatever was loaded before
-        then still is.
+        Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
+        loaded before then still is, and as it was.
         """
-        self._catalog.check_loras(loras)
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
         model.check_task(task)
         holding, switch = self._switched(model, started, report)
         holding.pins += 1
         try:
-            with self._with_vae(vae, holding, model) as components:
-                yield Loaded(_assembled(components, model, task), model, switch)
+            with (
+                self._with_vae(vae, holding, model) as components,
+                self._adapters.applied(components, model, loras, report) as adapters,
+            ):
+                yield Loaded(_assembled(components, model, task), model, switch, adapters)
         finally:
             holding.pins -= 1
             self._cache.settle(holding)
@@ -172,7 +180,8 @@ class PipelineManager:
                     read_ahead(path)
 
     def release(self) -> None:
-        """Forget all components that no use holds and nobody wants kept."""
+        """Forget all components that no use holds and nobody wants kept, and what is kept for the next use of LoRAs."""
+        self._adapters.forget()
         self._cache.release()
 
     def _switched(self, model: Model, started: float, report: Report) -> tuple[Holding, Switch]:

@@ -204,12 +204,13 @@ class Worker:
         libraries.prepare_libraries(self._policy, settings)  # before anything else imports diffusers
 
         from pipelines.engine.conditioning import Conditioner
+        from pipelines.engine.embeddings import Embeddings
         from pipelines.engine.manager import PipelineManager
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
         self._models = PipelineManager(Catalog(settings.model_roots), self._policy, settings)
-        self._conditioner = Conditioner()
+        self._conditioner = Conditioner(embeddings=Embeddings(Catalog(settings.model_roots)))
         self._gallery = Gallery(settings.pictures)
 
     @property

@@ -418,9 +418,11 @@ def test_many_threads_may_ask_at_once(catalog, checkpoints):
     assert found == [(str(number % 20), 21) for number in range(80)]
 
 
-def test_loras_are_named_without_being_opened(catalog, checkpoints):
-    write_safetensors(checkpoints.parent / "loras/style/ink.safetensors", {})
-    assert catalog.lora_names() == ("style/ink",)
+def test_files_of_other_folders_are_named_without_being_opened(catalog, checkpoints):
+    folder = checkpoints.parent / "loras"
+    paths = [write_safetensors(folder / name, {}) for name in ("style/ink.safetensors", "style/Ink.pt")]
+    (folder / "style/ink.png").touch()
+    assert catalog.files("loras") == {"style/Ink": (paths[1], ""), "style/ink (2)": (paths[0], "")}
 
 
 VAE = {"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_in.weight": (8, 4, 3, 3)}

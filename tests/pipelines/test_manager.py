@@ -2,15 +2,16 @@ import shutil
 import time
 
 import pytest
+import torch
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound, OutOfMemory
+from pipelines.engine.errors import Cancelled, LoraFamily, LoraNotFound, ModelCorrupt, ModelNotFound, OutOfMemory
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
-from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_sd1
+from tests.loras import of_sd1, save_lora
 from tests.safetensors_files import write_safetensors
 
 
@@ -241,8 +242,24 @@ def test_unknown_lora_is_named_with_the_nearest(root):
         unet(manager(root), "a", loras=(LoraUse(name="pixelart"),))
 
 
-def test_lora_that_exists_is_not_silently_left_out(root):
-    write_safetensors(root / "loras/ink.safetensors", {})
-    with pytest.raises(UserError, match="not applied") as caught:
-        unet(manager(root), "a", loras=(LoraUse(name="ink"),))
-    assert caught.value.code == "E-LORA"
+def test_loras_stand_on_the_components_during_the_use_only(root):
+    save_lora(root, "ink", of_sd1(tiny_sd1()))
+    models = manager(root)
+    with models.pipeline("a") as plain:
+        weights = plain.pipe.unet.mid_block.attentions[0].proj_in
+        before = {name: tensor.clone() for name, tensor in plain.pipe.unet.state_dict().items()}
+    with models.pipeline("a", loras=(LoraUse(name="ink"),)) as loaded:
+        changed = [name for name, tensor in loaded.pipe.unet.state_dict().items() if not tensor.equal(before[name])]
+        assert loaded.pipe.unet.mid_block.attentions[0].proj_in is weights
+        assert loaded.adapters.encoders and any("to_q" in name for name in changed)
+    assert all(tensor.equal(before[name]) for name, tensor in loaded.pipe.unet.state_dict().items())
+
+
+def test_a_lora_that_is_refused_leaves_the_model_unpinned_and_usable(root):
+    save_lora(root, "bad", {"lora_te1_x.diff": torch.ones(1), "lora_te2_x.diff": torch.ones(1)})
+    models = manager(root)
+    with pytest.raises(LoraFamily):
+        unet(models, "a", loras=(LoraUse(name="bad"),))
+    models.release()
+    assert models.bytes_loaded == 0
+    unet(models, "a")

@@ -18,7 +18,9 @@ RECORD = {"timings": {"total": 1.5}, "warnings": [], "device": "cpu"}
 texts = some.text(max_size=300)
 sides = some.none() | some.integers(8, 256).map(lambda side: side * 8)
 sampling = some.sampled_from([(sampler, schedule) for sampler, all in SCHEDULES_OF.items() for schedule in all])
-adapters = some.builds(LoraUse, name=texts, strength=some.floats(-10, 10))
+adapters = some.builds(
+    LoraUse, name=texts, strength=some.floats(-10, 10), text_encoder_strength=some.none() | some.floats(-10, 10)
+)
 
 
 @some.composite
@@ -189,8 +191,10 @@ def test_parameters_quote_a_name_that_would_break_the_line():
 
 
 def test_loras_stand_in_the_prompt_of_the_parameters():
-    request = HOUSE.model_copy(update={"loras": (LoraUse(name="ink", strength=0.8), LoraUse(name="wool"))})
-    assert parameters_text(request).startswith("a red house <lora:ink:0.8> <lora:wool:1>\n")
+    request = HOUSE.model_copy(
+        update={"loras": (LoraUse(name="ink", strength=0.8), LoraUse(name="wool", text_encoder_strength=0))}
+    )
+    assert parameters_text(request).startswith("a red house <lora:ink:0.8> <lora:wool:1:0>\n")
 
 
 def test_other_programs_find_the_parameters_in_the_file():

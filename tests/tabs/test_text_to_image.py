@@ -13,10 +13,10 @@ from tests.fake_engine import FakeEngine
 MODELS = (ModelInfo(name="Small", family="sd1", native_size=(128, 128), size_bytes=1, note="The <small> one."),)
 
 
-def test_every_field_with_a_label_has_a_widget_on_the_page_but_the_loras(tmp_path: Path):
+def test_every_field_with_a_label_has_a_widget_on_the_page(tmp_path: Path):
     page = build_page(FakeEngine(tmp_path))
     identifiers = {getattr(block, "elem_id", None) for block in page.blocks.values()}
-    fields = [name for name in TextToImage.model_fields if name not in ("kind", "loras")]
+    fields = [name for name in TextToImage.model_fields if name != "kind"]
     missing = [name for name in fields if f"text-to-image-{name.replace('_', '-')}" not in identifiers]
     assert missing == []
 
