@@ -17,8 +17,7 @@ def report_of(*arguments):
 def test_switching_needs_no_second_copy_and_switching_back_is_at_once():
     report = report_of("benchmarks.switch", "--small", "--rounds", "1")
     assert 0 <= report["peak_over_file"] <= 1.4
-    assert report["resident_milliseconds"] < 100
-    assert report["cold_seconds"] > 0 and report["warm_seconds"] > 0
+    assert 0 < report["resident_milliseconds"] < 1000 * min(report["cold_seconds"], report["warm_seconds"])
 
 
 def test_memory_returns_to_the_budget_and_pictures_stay_the_same():

@@ -254,4 +254,5 @@ def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    return (named if is_scheduler else class_of(family, "scheduler")).from_config(config)
+    scheduler_class: Any = named if is_scheduler else class_of(family, "scheduler")
+    return scheduler_class.from_config(config)

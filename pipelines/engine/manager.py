@@ -119,7 +119,7 @@ class PipelineManager:
         key = CheckpointKey(f"{file.path} for {family.name}", file.identity, str(own.dtype))
         other = self._cache.get(key)
         if other is None:
-            vae = load_vae(file, own, own.dtype)
+            vae: Any = load_vae(file, own, own.dtype)
             if self._policy.channels_last and own.dtype != torch.float32:
                 vae.to(memory_format=torch.channels_last)
             other = self._cache.add(key, f"{file.name} (VAE)", _prepared({"vae": vae}, self._policy))
