@@ -103,7 +103,8 @@ def _pipeline(small: bool, dtype: Any, device: str) -> Any:
             tensor.data.copy_(noise.repeat(-(-tensor.numel() // len(noise)))[: tensor.numel()].view(tensor.shape))
         component.eval().requires_grad_(False)
     scheduler = DDIMScheduler(steps_offset=1, clip_sample=False)
-    return StableDiffusionPipeline(
+    pipeline_class: Any = StableDiffusionPipeline
+    return pipeline_class(
         tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"), text_encoder=text_encoder, unet=unet,
         vae=None, scheduler=scheduler, safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,

@@ -1,6 +1,7 @@
 """Checkpoints with random weights: as large and as slow as real ones, without a download."""
 
 import json
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -18,7 +19,8 @@ _SMALL = {
 def random_sd1(*, small: bool = False, seed: int = 0) -> StableDiffusionPipeline:
     """Stable Diffusion 1.5 by its real configs in float32, 1.07 billion numbers; with `small` about 5 million."""
     torch.manual_seed(seed)
-    return StableDiffusionPipeline(
+    pipeline_class: Any = StableDiffusionPipeline
+    return pipeline_class(
         vae=AutoencoderKL.from_config(_config("vae", small)),
         text_encoder=CLIPTextModel(CLIPTextConfig(**_config("text_encoder", small))),
         tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True),

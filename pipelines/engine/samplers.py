@@ -99,7 +99,8 @@ def build_flow(schedule: Schedule, base_config: Mapping[str, Any]) -> SchedulerM
     """
     chosen = {option: name == schedule for name, option in _FLOW_SCHEDULES.items()}
     options = dict(base_config) if schedule == "automatic" else {**base_config, **chosen}
-    return diffusers.FlowMatchEulerDiscreteScheduler.from_config(options)
+    scheduler_class: Any = diffusers.FlowMatchEulerDiscreteScheduler
+    return scheduler_class.from_config(options)
 
 
 def noise_levels(alphas_cumprod: torch.Tensor) -> np.ndarray:
