@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,7 @@ class _Loader:
         if part.startswith("tokenizer"):
             if kind is CLIPTokenizer:
                 read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-            return kind.from_pretrained(folder, local_files_only=True)
+            return _tokenizer(kind, _TokenizerFolder(_digest_of(folder), folder))
         if part == "scheduler":
             return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
         if kind.__name__ not in _READ_HERE:
@@ -227,6 +229,26 @@ def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
         for name, tensor in tensors.items():
             state |= dict.fromkeys((name.removeprefix(level), level + name), tensor)
     return {name: tensor for name, tensor in state.items() if name in known}
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenizerFolder:
+    """A folder as what its files hold: most checkpoints have the same tokenizer."""
+
+    digest: str
+    path: Path = field(compare=False)
+
+
+def _digest_of(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(file for file in folder.iterdir() if file.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(kind: Any, folder: _TokenizerFolder) -> Any:
+    return kind.from_pretrained(folder.path, local_files_only=True)
 
 
 @functools.cache
