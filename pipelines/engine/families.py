@@ -219,6 +219,7 @@ _SD3 = Family(
     latent_bias=(0.2394, 0.2135, 0.1925),
     input_channels=16,
     grid=16,
+    half="bfloat16",
     optional=frozenset({"tokenizer_3", "text_encoder_3"}),
     single_files=False,
 )

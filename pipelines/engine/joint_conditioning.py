@@ -14,7 +14,7 @@ T5_TOKENS = {"StableDiffusion3": 256, "Flux": 512}
 
 
 @torch.no_grad()
-def encode(pipe: Any, prompt: str, negative_prompt: str | None, clip_skip: int) -> tuple[torch.Tensor | None, ...]:
+def encode(pipe: Any, prompt: str, negative_prompt: str | None, clip_skip: int) -> tuple[Any, ...]:
     """Embeddings of the prompt and the negative prompt, then the pooled ones of both; None for what is not read.
 
     `pipe` is a Stable Diffusion 3.x or Flux.1 pipeline. Raises `prompts.PromptWeight`.

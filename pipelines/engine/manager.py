@@ -220,7 +220,7 @@ class PipelineManager:
 
 def _prepared(components: Components, policy: Policy) -> Components:
     """The components with the policy's attention."""
-    for part in {"unet", "transformer", "vae"} & set(components):
+    for part in {"unet", "vae"} & set(components):
         if policy.attention == "xformers":
             components[part].enable_xformers_memory_efficient_attention()
     return components

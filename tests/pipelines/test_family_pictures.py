@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.denoise import Watch, decode, denoise
+from pipelines.denoise import NoNumbers, Watch, decode, denoise
 from pipelines.engine import joint_conditioning, samplers
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner
-from pipelines.engine.errors import ModelFamily, VaeRefused
+from pipelines.engine.errors import BrokenPicture, ModelFamily, VaeRefused
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
@@ -183,3 +183,15 @@ def test_sides_are_on_the_familys_grid(root):
         catalog.find("flux").check_size(120, 128)
     assert (caught.value.field, caught.value.code) == ("width", "E-SIZE")
     catalog.find("sd1-new").check_size(120, 128)
+
+
+def test_checkpoint_without_numbers_is_named_and_not_loaded_again(models, root):
+    pipe = tiny_sd1()
+    pipe.vae.decoder.conv_in.weight.data[:] = torch.nan
+    save_single_file(pipe, root / "checkpoints/nan.safetensors")
+    with models.pipeline("nan") as loaded, pytest.raises(NoNumbers) as caught:
+        decode(loaded.pipe, torch.zeros(1, 4, 8, 8), print)
+    error = models.broken(loaded.model, "", caught.value.parts)
+    assert error.code == "E-NAN" and "'nan' are damaged: its vae holds NaN" in error.message
+    with pytest.raises(BrokenPicture, match="its vae holds NaN"), models.pipeline("nan"):
+        pass
