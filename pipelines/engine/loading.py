@@ -12,6 +12,7 @@ import diffusers
 import torch
 import transformers
 from accelerate import init_empty_weights
+from diffusers.models.modeling_utils import no_init_weights
 from safetensors import SafetensorError
 from transformers import CLIPTextConfig, CLIPTokenizer
 
@@ -264,7 +265,7 @@ def class_of(family: Family, part: str) -> Any:
 
 def _empty(kind: Any, config: Any) -> Any:
     """The component with shapes but without memory, of a config of its kind or the values of one."""
-    with init_empty_weights():
+    with init_empty_weights(), no_init_weights():
         if not issubclass(kind, transformers.PreTrainedModel):
             return kind.from_config(config)
         config = CLIPTextConfig(**config) if isinstance(config, dict) else config
