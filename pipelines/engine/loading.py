@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import diffusers
 import torch
 import transformers
 from accelerate import init_empty_weights
+from diffusers.models.modeling_utils import no_init_weights
 from safetensors import SafetensorError
 from transformers import CLIPTextConfig, CLIPTokenizer
 
@@ -143,7 +146,7 @@ class _Loader:
         if part.startswith("tokenizer"):
             if kind is CLIPTokenizer:
                 read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-            return kind.from_pretrained(folder, local_files_only=True)
+            return _tokenizer(kind, _TokenizerFolder(_digest_of(folder), folder))
         if part == "scheduler":
             return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
         if kind.__name__ not in _READ_HERE:
@@ -229,6 +232,26 @@ def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if name in known}
 
 
+@dataclass(frozen=True, slots=True)
+class _TokenizerFolder:
+    """A folder as what its files hold: most checkpoints have the same tokenizer."""
+
+    digest: str
+    path: Path = field(compare=False)
+
+
+def _digest_of(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(file for file in folder.iterdir() if file.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(kind: Any, folder: _TokenizerFolder) -> Any:
+    return kind.from_pretrained(folder.path, local_files_only=True)
+
+
 @functools.cache
 def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
@@ -242,7 +265,7 @@ def class_of(family: Family, part: str) -> Any:
 
 def _empty(kind: Any, config: Any) -> Any:
     """The component with shapes but without memory, of a config of its kind or the values of one."""
-    with init_empty_weights():
+    with init_empty_weights(), no_init_weights():
         if not issubclass(kind, transformers.PreTrainedModel):
             return kind.from_config(config)
         config = CLIPTextConfig(**config) if isinstance(config, dict) else config
