@@ -40,7 +40,8 @@ def _run(arguments: Arguments) -> int:
             return run_request(engine, arguments)
         from tabs.page import build_page, serve
 
-        serve(build_page(engine), settings, pictures=settings.pictures)
+        page = build_page(engine, manage_models=settings.manage_models)
+        serve(page, settings, pictures=settings.pictures)
         return 0
     finally:
         engine.close()

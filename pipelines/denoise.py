@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import tomesd
 import torch
 from PIL import Image
 
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioning
-from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
 from presets.requests import TextToImage
+
+BLACK = -0.98
+"""A decode without a number over this is black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +44,94 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
     """
     assert request.width and request.height
     generator = torch.Generator("cpu").manual_seed(request.seed)
-    shape = (
-        1,
-        pipe.unet.config.in_channels,
-        request.height // pipe.vae_scale_factor,
-        request.width // pipe.vae_scale_factor,
-    )
-    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
-    with _scheduler(pipe, request), _Steps(pipe, request.steps, watch) as steps:
-        return pipe(
+    sides = (request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
+    shape = (1, pipe.vae.config.latent_channels, *sides)
+    noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
+    with (
+        _scheduler(pipe, request),
+        contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
+        _Steps(pipe, request, watch, sides) as steps,
+    ):
+        latents = pipe(
             **_embeddings(pipe, conditioning),
+            **({} if is_flow(pipe) else {"eta": samplers.TCD_ETA}),
             latents=noise.to(pipe._execution_device, conditioning.prompt.dtype),
             generator=generator,
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            eta=samplers.TCD_ETA,
+            guidance_scale=request.guidance_scale if request.guidance_end else 1.0,
             output_type="latent",
             return_dict=False,
             callback_on_step_end=steps.step_ended,
+            callback_on_step_end_tensor_inputs=steps.tensors,
         )[0]
+    return _unpacked(latents, sides)
+
+
+def denoiser_of(pipe: Any) -> Any:
+    """The UNet or transformer."""
+    return pipe.transformer if is_flow(pipe) else pipe.unet
+
+
+def is_flow(pipe: Any) -> bool:
+    """Whether it was trained by flow matching, as the families with a transformer are."""
+    return getattr(pipe, "transformer", None) is not None
+
+
+def _packed(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+    """`latents` as the pipeline takes them: Flux's in a row of squares of two by two."""
+    return pipe._pack_latents(latents, *latents.shape) if hasattr(pipe, "_pack_latents") else latents
+
+
+def _unpacked(latents: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
+    """Latents of (height, width) `sides` from a row of squares; what is no row stays as it is."""
+    if latents.ndim == 4:
+        return latents
+    height, width = sides
+    squares = latents.view(1, height // 2, width // 2, -1, 2, 2)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(1, -1, height, width)
+
+
+class NoNumbers(Exception):
+    """A decode gave NaN even in full precision. `parts` are the components whose weights hold NaN or infinity."""
+
+    def __init__(self, parts: list[str]):
+        super().__init__(", ".join(parts))
+        self.parts = parts
 
 
 @torch.no_grad()
-def decode(pipe: Any, latents: torch.Tensor, checkpoint: str) -> Image.Image:
-    """The picture of `latents`. Raises `BrokenPicture` where it holds NaN even in full precision."""
-    half = pipe.vae.dtype == torch.float16
+def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Image.Image:
+    """The picture of `latents`. Raises `NoNumbers`.
+
+    What comes out as NaN or black in half precision is decoded again in full, and `warn` is told where that helped.
+    """
+    half = pipe.vae.dtype != torch.float32
     pixels = None if half and _overflows(pipe) else _decoded(pipe.vae, latents)
-    if half and (pixels is None or not pixels.isfinite().all()):
-        with _full_precision(pipe.vae):
-            pixels = _decoded(pipe.vae, latents.float())
+    if half and (pixels is None or _is_nothing(pixels)):
+        first, pixels = pixels, _decoded_in_full(pipe.vae, latents)
+        if first is not None and not _is_nothing(pixels):
+            dtype = str(pipe.vae.dtype).removeprefix("torch.")
+            warn(f"The VAE gave no picture in {dtype}; it was decoded again in float32, which takes longer.")
     if pixels is None or not pixels.isfinite().all():
-        raise BrokenPicture(checkpoint)
+        raise NoNumbers(damaged_parts(pipe))
     return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
+
+
+def damaged_parts(pipe: Any) -> list[str]:
+    """The names of the components whose weights hold NaN or infinity."""
+    return [
+        name
+        for name, component in pipe.components.items()
+        if isinstance(component, torch.nn.Module)
+        and not all(bool(tensor.isfinite().all()) for tensor in component.state_dict().values())
+    ]
+
+
+def _is_nothing(pixels: torch.Tensor) -> bool:
+    """Whether a decode holds NaN or is black all over."""
+    return not bool(pixels.isfinite().all()) or float(pixels.max()) < BLACK
 
 
 def _overflows(pipe: Any) -> bool:
@@ -82,14 +139,15 @@ def _overflows(pipe: Any) -> bool:
     return getattr(pipe, "text_encoder_2", None) is not None and pipe.vae.config.force_upcast
 
 
-@contextlib.contextmanager
-def _full_precision(vae: Any) -> Iterator[None]:
-    """float16 to float32 and back loses nothing."""
+def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """As `_decoded`, in float32. Afterwards the weights lie again where they did, in the memory counted for them."""
+    own = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
-        yield
+        return _decoded(vae, latents.float())
     finally:
-        vae.to(torch.float16)
+        for tensor, data in own:
+            tensor.data = data
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -100,7 +158,7 @@ def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
         scale = values.new_tensor(deviation).view(1, -1, 1, 1) / vae.config.scaling_factor
         values = values * scale + values.new_tensor(mean).view(1, -1, 1, 1)
     else:
-        values = values / vae.config.scaling_factor
+        values = values / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
     return vae.decode(values, return_dict=False)[0]
 
 
@@ -108,7 +166,10 @@ def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
     """The request's sampler in `pipe`; afterwards its own again, and offloaded parts back in their place."""
     own = pipe.scheduler
-    pipe.scheduler = samplers.build(request.sampler, request.schedule, own.config)
+    if is_flow(pipe):
+        pipe.scheduler = samplers.build_flow(request.schedule, own.config)
+    else:
+        pipe.scheduler = samplers.build(request.sampler, request.schedule, own.config)
     try:
         yield
     except BaseException:
@@ -116,6 +177,20 @@ def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
         raise
     finally:
         pipe.scheduler = own
+
+
+@contextlib.contextmanager
+def _merged_tokens(unet: Any, share: float) -> Iterator[None]:
+    """Token merging (https://arxiv.org/abs/2303.17604) where the UNet's attention is finest, without chance."""
+    if not share:
+        yield
+        return
+    finest = next((2**level for level, kind in enumerate(unet.config.down_block_types) if "Attn" in kind), 1)
+    tomesd.apply_patch(unet, ratio=share, max_downsample=finest, use_rand=False)
+    try:
+        yield
+    finally:
+        tomesd.remove_patch(unet)
 
 
 def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor | None]:
@@ -129,16 +204,24 @@ def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor
     return {name: tensor.to(device) for name, tensor in given.items() if tensor is not None}
 
 
-class _Steps:
-    """As a `with`, follows the UNet of a run, and reports each step to its watch with a preview now and then.
+_PAIRED = ("prompt_embeds", "add_text_embeds", "add_time_ids", "pooled_prompt_embeds")
+"""What diffusers hands to the denoiser in pairs, negative and positive, while guidance is on."""
 
-    The preview is of the finished picture as the model foresees it: what the UNet read is the same mixture of picture
-    and noise for every sampler, and its answer tells them apart.
+
+class _Steps:
+    """As a `with`, follows the denoiser of a run, and reports each step to its watch with a preview now and then.
+
+    The preview is of the finished picture as the model foresees it: what the denoiser read is the same mixture of
+    picture and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, steps: int, watch: Watch):
+    def __init__(self, pipe: Any, request: TextToImage, watch: Watch, sides: tuple[int, int]):
         self._pipe = pipe
-        self._steps = steps
+        self._sides = sides
+        self._steps = request.steps
+        self._guidance_end = request.guidance_end
+        self._guided = hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
+        self.tensors = [name for name in _PAIRED if self._guided and name in pipe._callback_tensor_inputs]
         self._watch = watch
         self._pace = Pace(watch.preview_interval)
         self._done = 0
@@ -146,7 +229,7 @@ class _Steps:
         self._seen: tuple[torch.Tensor, Any, torch.Tensor] | None = None
 
     def __enter__(self) -> "_Steps":
-        self._hook = self._pipe.unet.register_forward_hook(self._see)
+        self._hook = denoiser_of(self._pipe).register_forward_hook(self._see, with_kwargs=True)
         self._started = time.perf_counter()
         return self
 
@@ -155,7 +238,19 @@ class _Steps:
         self._seen = None
 
     def step_ended(self, pipe: Any, call: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """diffusers' callback after each call of the UNet, of which some samplers make two a step."""
+        """diffusers' callback after each call of the denoiser, of which some samplers make two a step."""
+        self._report(pipe, call)
+        return self._unguided(pipe, call, tensors)
+
+    def _unguided(self, pipe: Any, call: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        """The positive halves of `tensors` from `guidance_end` on, as diffusers' `SDCFGCutoffCallback` has it."""
+        done = call + 1 >= self._guidance_end * pipe.num_timesteps
+        if not self._guided or not pipe.do_classifier_free_guidance or not done:
+            return {}
+        pipe._guidance_scale = 1.0
+        return {name: tensor.chunk(2)[1] for name, tensor in tensors.items()}
+
+    def _report(self, pipe: Any, call: int) -> None:
         done = (call + 1) * self._steps // pipe.num_timesteps
         if done > self._done:
             self._done = done
@@ -171,15 +266,16 @@ class _Steps:
                     preview=self._preview(),
                 )
             )
-        return {}
 
-    def _see(self, unet: Any, arguments: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002
-        self._seen = (arguments[0], arguments[1], output[0])
+    def _see(self, denoiser: Any, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:  # noqa: ARG002
+        sample, timestep = arguments[:2] if arguments else (named["hidden_states"], named["timestep"])
+        self._seen = (sample, timestep, output[0])
 
     def _preview(self) -> bytes | None:
         if self._watch.latent_map is None or self._seen is None or not self._pace.due():
             return None
-        return jpeg(thumbnail(self._foreseen(*self._seen), self._watch.latent_map))
+        foreseen = self._foreseen_in_flow if is_flow(self._pipe) else self._foreseen
+        return jpeg(thumbnail(foreseen(*self._seen), self._watch.latent_map))
 
     def _foreseen(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents without noise: equations 12 and 15 of https://arxiv.org/abs/2202.00512, guidance applied."""
@@ -193,3 +289,15 @@ class _Steps:
         if self._pipe.scheduler.config.prediction_type == "v_prediction":
             return signal * sample - noise * output
         return (sample - noise * output) / signal
+
+    def _foreseen_in_flow(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
+        """The latents at the end of the straight way that the output points along (equation 13 of
+        https://arxiv.org/abs/2403.03206)."""
+        if len(sample) == 2:
+            negative, positive = output.chunk(2)
+            output = negative + self._pipe.guidance_scale * (positive - negative)
+            sample = sample[:1]
+        level = float(timestep.flatten()[0])
+        if sample.ndim == 4:  # Flux is told the level itself, the others the timestep
+            level /= self._pipe.scheduler.config.num_train_timesteps
+        return _unpacked(sample - level * output, self._sides)

@@ -128,6 +128,15 @@ CheckpointName = Annotated[
     ),
     BeforeValidator(encodable),
 ]
+VaeName = Annotated[
+    str,
+    Field(
+        max_length=300,
+        description="What turns latents into the picture: a file of the vae folder. Empty means the checkpoint's own.",
+        json_schema_extra=_extra("E-VAE-UNKNOWN", "VAE", "advanced"),
+    ),
+    BeforeValidator(encodable),
+]
 SamplerName = Annotated[
     Sampler,
     Field(
@@ -159,6 +168,28 @@ GuidanceScale = Annotated[
         le=30,
         description="How closely the picture follows the prompt (CFG). Up to 1 the negative prompt has no effect.",
         json_schema_extra=_extra("E-CFG", "Guidance scale", "advanced", step=0.5),
+    ),
+    BeforeValidator(real_number),
+]
+GuidanceEnd = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Share of the steps that follow the guidance scale. A step after that takes about half the time; "
+        "0.5 makes pictures about a quarter faster, slightly different ones.",
+        json_schema_extra=_extra("E-CFG", "Guidance until", "advanced", step=0.05),
+    ),
+    BeforeValidator(real_number),
+]
+TokenMerging = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=0.75,
+        description="Share of positions that attention treats as one with their like (ToMe). Large pictures get up to "
+        "a quarter faster at 0.5; fine detail suffers.",
+        json_schema_extra=_extra("E-API-ARGS", "Token merging", "advanced", step=0.05),
     ),
     BeforeValidator(real_number),
 ]

@@ -3,7 +3,8 @@
 The chunk `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`. The request is the resolved one,
 the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970), and
 what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only the chunk is read
-back; the text is for others. It names the checkpoint without a hash: reading gigabytes would delay the picture.
+back; the text is for others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known already:
+reading gigabytes would delay the picture.
 """
 
 import functools
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image, PngImagePlugin
@@ -22,7 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from presets.errors import UserError
 from presets.fields import without_control_characters
-from presets.requests import KINDS, AnyRequest
+from presets.requests import KINDS, AnyRequest, LoraUse
 
 FORMAT_VERSION = 1
 CHUNK = "easel"
@@ -58,7 +60,7 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
     picture.
     """
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("parameters", parameters_text(request))
+    texts.add_text("parameters", parameters_text(request, record.get("hashes", {})))
     texts.add_text(CHUNK, _chunk(request, record))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION)
@@ -85,8 +87,11 @@ def read_picture(path: Path) -> tuple[Recovered | None, tuple[int, int]]:
         raise MetadataUnreadable("the file is not a whole PNG picture") from None
 
 
-def parameters_text(request: AnyRequest) -> str:
-    """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order."""
+def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order.
+
+    Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits.
+    """
     pairs = {
         "Steps": request.steps,
         "Sampler": request.sampler,
@@ -94,14 +99,22 @@ def parameters_text(request: AnyRequest) -> str:
         "CFG scale": f"{request.guidance_scale:.15g}",
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}" if request.width and request.height else None,
+        "Model hash": hashes.get("checkpoint", "")[:10] or None,
         "Model": request.checkpoint or None,
+        "VAE": request.vae or None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        "Token merging ratio": f"{request.token_merging:.15g}" if request.token_merging else None,
         "Version": f"Easel {software_version()}".strip(),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
-    loras = "".join(f" <lora:{lora.name}:{lora.strength:.15g}>" for lora in request.loras)
+    loras = "".join(f" {_lora_tag(lora)}" for lora in request.loras)
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
+
+
+def _lora_tag(lora: LoraUse) -> str:
+    text = lora.text_encoder_strength
+    return f"<lora:{lora.name}:{lora.strength:.15g}" + ("" if text is None else f":{text:.15g}") + ">"
 
 
 @functools.cache

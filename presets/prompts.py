@@ -6,12 +6,14 @@
     \\( \\) \\[ \\] \\\\   the character itself
     BREAK         what follows begins a new part (an own word in upper case)
     <lora:name:0.8>   a LoRA to apply; taken out of the text
+    <lora:name:0.8:0.5>   the same with a strength of its own for the text encoders
 
 Unlike there, a bracket without its partner is plain text, and so is every other syntax ({a|b}, __name__).
 """
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic_core import PydanticCustomError
@@ -24,7 +26,7 @@ LORA_NAME_LIMIT = 300
 
 _NUMBER = r"[+-]?(?:\.?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)"
 _TOKEN = re.compile(rf"(?P<escaped>\\[()\[\]\\])|:\s*(?P<weight>{_NUMBER})\s*\)|[()\[\]]|:|\\|[^\\()\[\]:]+", re.I)
-_LORA = re.compile(rf"<lora:(?P<name>[^<>:]{{1,{LORA_NAME_LIMIT}}})(?::(?P<strength>[^<>]*))?>")
+_LORA = re.compile(rf"<lora:(?P<name>[^<>:]{{1,{LORA_NAME_LIMIT}}})(?::(?P<strength>[^<>:]*))?(?::(?P<text>[^<>]*))?>")
 _BREAK = re.compile(r"\bBREAK\b")
 
 
@@ -51,10 +53,14 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class LoraTag:
-    """A LoRA named in a prompt; the name is only a name, whatever it looks like."""
+    """A LoRA named in a prompt; the name is only a name, whatever it looks like.
+
+    `text_encoder_strength` None is the same as `strength`.
+    """
 
     name: str
     strength: float
+    text_encoder_strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,19 @@ class _Token:
 
 def parse(text: str) -> Parsed:
     """`text` as values, in time linear in its length. Raises `PromptWeight` and nothing else."""
-    tags = tuple(LoraTag(match["name"], _lora_strength(match["strength"])) for match in _LORA.finditer(text))
-    return Parsed(_parts(_paired(_LORA.sub("", text))), tags)
+    return Parsed(_parts(_paired(_LORA.sub("", text))), tuple(map(_lora_tag, _LORA.finditer(text))))
+
+
+def with_loras_named(text: str, names: Mapping[str, str]) -> str:
+    """`text` with the LoRAs of its tags named anew, where `names` has them and the new name can stand in a tag."""
+
+    def renamed(match: re.Match[str]) -> str:
+        name = names.get(match["name"], match["name"])
+        tag = f"<lora:{name}{match[0].removeprefix('<lora:' + match['name'])}"
+        again = _LORA.fullmatch(tag)
+        return tag if again and again["name"] == name else match[0]
+
+    return _LORA.sub(renamed, text)
 
 
 def check(text: str) -> str:
@@ -96,8 +113,11 @@ def check(text: str) -> str:
     return text
 
 
-def _lora_strength(text: str | None) -> float:
-    return 1.0 if text is None else _weight(text)
+def _lora_tag(match: re.Match[str]) -> LoraTag:
+    strength, text = match["strength"], match["text"]
+    return LoraTag(
+        match["name"], 1.0 if strength is None else _weight(strength), None if text is None else _weight(text)
+    )
 
 
 def _weight(text: str) -> float:

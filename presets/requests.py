@@ -5,8 +5,10 @@ checked when it is made; `parse` turns pydantic's complaint into one `InvalidFie
 to chance, and only a resolved request is run and saved.
 """
 
+import dataclasses
 import functools
 import random
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -59,12 +61,26 @@ class Request(BaseModel):
 
 
 class LoraUse(BaseModel):
-    """A LoRA by its name in the list, and how strongly it is applied."""
+    """A LoRA by its name in the list, and how strongly it is applied.
+
+    `text_encoder_strength` is that of its part for the text encoders where it differs; None is the same as `strength`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: fields.Text = Field(max_length=300, description="The LoRA's name in the list.")
     strength: fields.AdapterStrength = 1.0
+    text_encoder_strength: fields.AdapterStrength | None = None
+
+    def __str__(self) -> str:
+        text = self.text_encoder_strength
+        return f"{self.name} {self.strength:g}" + ("" if text is None else f" (text encoder {text:g})")
+
+    @property
+    def strengths(self) -> tuple[float, float]:
+        """For the model that removes the noise, and for the text encoders."""
+        text = self.text_encoder_strength
+        return self.strength, self.strength if text is None else text
 
 
 class TextToImage(Request):
@@ -82,9 +98,12 @@ class TextToImage(Request):
     count: fields.Count = 1
     seed: fields.Seed = fields.RANDOM_SEED
     guidance_scale: fields.GuidanceScale = 5.0
+    guidance_end: fields.GuidanceEnd = 1.0
+    token_merging: fields.TokenMerging = 0.0
     sampler: fields.SamplerName = "DPM++ 2M"
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1
+    vae: fields.VaeName = ""
     loras: Annotated[
         tuple[LoraUse, ...],
         Field(
@@ -113,7 +132,8 @@ class TextToImage(Request):
     @model_validator(mode="after")
     def _strengths_add_up(self) -> "TextToImage":
         for lora in self.all_loras:
-            if not -prompts.WEIGHT_LIMIT <= lora.strength <= prompts.WEIGHT_LIMIT:
+            largest = max(lora.strengths, key=abs)
+            if not -prompts.WEIGHT_LIMIT <= largest <= prompts.WEIGHT_LIMIT:
                 raise PydanticCustomError(
                     "strengths_add_up",
                     "The strengths of LoRA {name} add up to {strength}; at most 10 is allowed.",
@@ -121,7 +141,7 @@ class TextToImage(Request):
                         "field": "loras",
                         "code": prompts.PromptWeight.code,
                         "name": shortened(lora.name),
-                        "strength": f"{lora.strength:g}",
+                        "strength": f"{largest:g}",
                     },
                 )
         return self
@@ -129,16 +149,39 @@ class TextToImage(Request):
     @property
     def all_loras(self) -> tuple[LoraUse, ...]:
         """The LoRAs of the list and those named in the prompt, each once, its strengths added up."""
-        strengths: dict[str, float] = {}
-        for lora in (*self.loras, *prompts.parse(self.prompt).loras):
-            strengths[lora.name] = strengths.get(lora.name, 0.0) + lora.strength
-        return tuple(LoraUse.model_construct(name=name, strength=strength) for name, strength in strengths.items())
+        added: dict[str, tuple[float, float]] = {}
+        for lora in self._each_lora():
+            before = added.get(lora.name, (0.0, 0.0))
+            added[lora.name] = (before[0] + lora.strengths[0], before[1] + lora.strengths[1])
+        return tuple(_lora_use(name, *strengths) for name, strengths in added.items())
+
+    def _each_lora(self) -> tuple[LoraUse, ...]:
+        tags = prompts.parse(self.prompt).loras
+        named = (LoraUse.model_construct(**dataclasses.asdict(tag)) for tag in tags)
+        return (*self.loras, *named)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if not prompts.parse(self.negative_prompt).loras:
-            return super().warnings
-        return (*super().warnings, "LoRA tags in the negative prompt have no effect; write them in the prompt.")
+        counts = Counter(lora.name for lora in self._each_lora())
+        repeated = [lora for lora in self.all_loras if counts[lora.name] > 1]
+        own = [
+            f"LoRA {shortened(lora.name)} is named {counts[lora.name]} times; its strengths are added up to "
+            f"{lora.strength:g}."
+            for lora in repeated
+        ]
+        if prompts.parse(self.negative_prompt).loras:
+            own.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
+        return (*super().warnings, *own)
+
+    def with_loras_named(self, names: Mapping[str, str]) -> "TextToImage":
+        """This request with LoRAs under other names, in the list and in the prompt. Raises `InvalidField` where two
+        that thereby are one add up to too much."""
+        if all(names.get(lora.name, lora.name) == lora.name for lora in self._each_lora()):
+            return self
+        loras = tuple(lora.model_copy(update={"name": names.get(lora.name, lora.name)}) for lora in self.loras)
+        named = self.model_copy(update={"loras": loras, "prompt": prompts.with_loras_named(self.prompt, names)})
+        parse(type(self), named.model_dump())
+        return named
 
     def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
         """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
@@ -158,6 +201,11 @@ class TextToImage(Request):
     def picture(self, index: int) -> "TextToImage":
         """The request that makes picture `index` of this (resolved) one alone."""
         return self.model_copy(update={"seed": (self.seed + index) % (fields.SEED_MAXIMUM + 1), "count": 1})
+
+
+def _lora_use(name: str, strength: float, text_strength: float) -> LoraUse:
+    text = None if text_strength == strength else text_strength
+    return LoraUse.model_construct(name=name, strength=strength, text_encoder_strength=text)
 
 
 AnyRequest = TextToImage

@@ -60,12 +60,19 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the worker; all cores if unset.")
     memory_budget: int | None = Field(
-        default=None, ge=0, description="Bytes of weights kept loaded; half of the memory if unset."
+        default=None, ge=0, description="Bytes of weights kept loaded on the device; half of its memory if unset."
+    )
+    ram_budget: int | None = Field(
+        default=None, ge=0, description="Bytes of weights kept in main memory beside a GPU; half of it if unset."
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
     pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
+    )
+    manage_models: bool = Field(
+        default_factory=lambda: "SPACE_ID" not in os.environ,
+        description="Let visitors of the page load and unload models; not on a Hugging Face Space unless set.",
     )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 
-from pipelines.engine.jobs import Engine, Event, Failed, Job, Stopped
+from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
 from presets.errors import InvalidField, UserError
 from presets.requests import KINDS, TextToImage, parse
 from tabs.output import record
@@ -20,19 +20,23 @@ Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
+LISTS = ("models",)
+"""Endpoints that take nothing and tell what there is."""
+
 _RECORD = {"type": "object", "additionalProperties": True}
 
 
 def add_endpoints(engine: Engine) -> None:
-    """Give the page that is being built a public endpoint for each kind of request."""
+    """Give the page that is being built a public endpoint for each kind of request, and one that lists the models."""
     for name, kind in ENDPOINTS.items():
         _add(engine, name, kind)
+    _add_models(engine)
 
 
 def indexes(page: gr.Blocks) -> dict[int, str | None]:
     """Gradio's number of each event -> its endpoint's name, None for the page's own events."""
     names = {number: str(function.api_name) for number, function in page.fns.items()}
-    return {number: name if name in ENDPOINTS else None for number, name in names.items()}
+    return {number: name if name in ENDPOINTS or name in LISTS else None for number, name in names.items()}
 
 
 def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
@@ -75,6 +79,24 @@ def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
         concurrency_limit=None,
         trigger_mode=None,
         validator=check,
+    )
+
+
+def _add_models(engine: Engine) -> None:
+    def models() -> list[dict[str, Any]]:
+        return [model.model_dump(mode="json") for model in engine.models()]
+
+    schema = {"type": "array", "items": ModelInfo.model_json_schema()}
+    gr.on(
+        [],
+        models,
+        None,
+        Api(None, schema, "models"),
+        postprocess=False,
+        show_progress="hidden",
+        api_name="models",
+        api_description="The checkpoints there are: name, family, size, where the weights are, hash. Takes nothing.",
+        queue=False,
     )
 
 

@@ -5,7 +5,7 @@ Gradio answers an unknown endpoint or name with HTTP 500, and leaves out values 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -28,12 +28,19 @@ class UnknownEndpoint(UserError):
 
 
 class CheckedCalls:
-    """ASGI middleware. `kinds` are the requests by endpoint name, `indexes` the names by Gradio's number of each
-    event, None for events of the page itself."""
+    """ASGI middleware. `kinds` are the requests by endpoint name, `lists` the endpoints that take nothing, `indexes`
+    the names by Gradio's number of each event, None for events of the page itself."""
 
-    def __init__(self, app: ASGIApp, kinds: Mapping[str, type[TextToImage]], indexes: Mapping[int, str | None]):
+    def __init__(
+        self,
+        app: ASGIApp,
+        kinds: Mapping[str, type[TextToImage]],
+        lists: Collection[str],
+        indexes: Mapping[int, str | None],
+    ):
         self.app = app
         self.kinds = kinds
+        self.lists = lists
         self.indexes = indexes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,9 +67,13 @@ class CheckedCalls:
         name = call["name"] if call else self._name_of(given.get("fn_index"))
         if name is None:
             return
-        if name not in self.kinds:
-            known = ", ".join(f"/{known}" for known in self.kinds)
+        if name in self.lists and (given if call and call["named"] else given.get("data")):
+            raise UnreadableCall(f"/{name} takes no parameters, but was given {shortened(given)}.")
+        if name not in self.kinds and name not in self.lists:
+            known = ", ".join(f"/{known}" for known in (*self.kinds, *self.lists))
             raise UnknownEndpoint(f"There is no endpoint {shortened('/' + name)}. There are: {known}.")
+        if name in self.lists:
+            return
         if call and call["named"]:
             parse(self.kinds[name], given)
         elif isinstance(given.get("data"), list):

@@ -15,10 +15,11 @@ from presets.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
-_PAGE_ONLY = frozenset({"host", "port", "share"})
+_PAGE_ONLY = frozenset({"host", "port", "share", "manage_models"})
 """Settings that mean nothing to a subcommand."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_LORA_SHAPE = "NAME[:STRENGTH[:TEXT_ENCODER_STRENGTH]]"
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
@@ -123,7 +124,7 @@ def _add_options(group: Any, model: type[BaseModel], names: Iterable[str], prefi
             group.add_argument(option, dest=prefix + name, help=help_text, action=argparse.BooleanOptionalAction)
         elif name == "loras":
             group.add_argument(
-                "--lora", dest=prefix + name, help=help_text, action="append", metavar="NAME[:STRENGTH]", type=_lora
+                "--lora", dest=prefix + name, help=help_text, action="append", metavar=_LORA_SHAPE, type=_lora
             )
         else:
             action = "append" if schema.get("type") == "array" else "store"
@@ -167,8 +168,14 @@ def _number(text: str) -> int | float | str:
 
 
 def _lora(text: str) -> dict[str, Any]:
-    name, colon, strength = text.rpartition(":")
-    return {"name": name, "strength": _number(strength)} if colon else {"name": text}
+    """As in `_LORA_SHAPE`. A name may have colons in it, as long as what follows them is no number."""
+    name, colon, last = text.rpartition(":")
+    if not colon:
+        return {"name": text}
+    shorter, colon, strength = name.rpartition(":")
+    if colon and not isinstance(_number(strength), str):
+        return {"name": shorter, "strength": _number(strength), "text_encoder_strength": _number(last)}
+    return {"name": name, "strength": _number(last)}
 
 
 def _under(prefix: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,32 @@
 """A form: the fields of a request as widgets where a tab puts them, and back."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic
 
 import gradio as gr
+from gradio.components import Component
 
 from presets.errors import InvalidField
 from presets.requests import Request, RequestType, field_extra, parse
 
 Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
 
+LABEL_MARK = "\u2002"
+"""Ends the value in what is shown of a choice. No name of a file in the lists holds it: it is not printable."""
+
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Several components that are one field together: `read` makes the field's value of theirs, `show` their new
+    values or updates of the field's, in their order."""
+
+    components: Sequence[Component]
+    read: Callable[[Sequence[Any]], Any]
+    show: Callable[[Any], Sequence[Any]]
 
 
 class Form(Generic[RequestType]):
@@ -20,20 +35,22 @@ class Form(Generic[RequestType]):
     def __init__(self, kind: type[RequestType]):
         self.kind = kind
         self.widgets: dict[str, Widget] = {}
+        self.groups: dict[str, Group] = {}
         self._schemas: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
 
     def widget(
         self,
         name: str,
         *,
-        choices: Sequence[str] | None = None,
+        choices: Sequence[str | tuple[str, str]] | None = None,
         value: Any = None,
         placeholder: str | None = None,
         min_width: int = 160,
     ) -> Widget:
         """Put the widget of field `name` here.
 
-        `choices` offers values for a text field, which takes others too; `value` stands in for its default.
+        `choices` offers values for a text field, which takes others too; a pair is what is shown (the value, then
+        `LABEL_MARK` and more) and the value. `value` stands in for the default.
         """
         schema = self._schemas[name]
         extra = field_extra(self.kind, name)
@@ -49,25 +66,35 @@ class Form(Generic[RequestType]):
         self.widgets[name] = _component(schema, common, choices, placeholder)
         return self.widgets[name]
 
+    def group(self, name: str, group: Group) -> Group:
+        """Let the components of `group`, which are put already, be field `name`."""
+        self.groups[name] = group
+        return group
+
     def element_id(self, name: str) -> str:
         """The DOM id of the widget of field `name`."""
         kind = self.kind.model_fields["kind"].default
         return f"{kind}-{name}".replace("_", "-")
 
     @property
-    def inputs(self) -> list[Widget]:
-        return list(self.widgets.values())
+    def inputs(self) -> list[Component]:
+        """All widgets, then the components of all groups."""
+        return [*self.widgets.values(), *(part for group in self.groups.values() for part in group.components)]
 
     def request(self, values: Iterable[Any]) -> RequestType:
         """The request that `values`, in the order of `inputs`, stand for. Raises `InvalidField`.
 
         An empty number means the field's default.
         """
-        given = {name: self._read(name, value) for name, value in zip(self.widgets, values, strict=True)}
+        rest = iter(values)
+        given = {name: self._read(name, next(rest)) for name in self.widgets}
+        given |= {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
         return parse(self.kind, {name: value for name, value in given.items() if value is not None})
 
     def _read(self, name: str, value: Any) -> Any:
         """`value` of the widget of field `name` as the request takes it; None is left out."""
+        if isinstance(value, str) and isinstance(self.widgets[name], gr.Dropdown):
+            return value.partition(LABEL_MARK)[0]  # what is shown of a choice, changed by hand, comes back as a value
         if not isinstance(value, str) or not _number_schema(self._schemas[name]):
             return value
         text = value.strip()
@@ -75,7 +102,8 @@ class Form(Generic[RequestType]):
 
     def values(self, request: Request) -> list[Any]:
         """The request's values in the order of `inputs`."""
-        return [getattr(request, name) for name in self.widgets]
+        shown = (group.show(getattr(request, name)) for name, group in self.groups.items())
+        return [*(getattr(request, name) for name in self.widgets), *(value for values in shown for value in values)]
 
     def check(self, *values: Any) -> list[dict[str, Any]]:
         """A Gradio validator: one verdict per value, so that a complaint stands beside its field.
@@ -83,22 +111,26 @@ class Form(Generic[RequestType]):
         `values` are those of `inputs`, then any others that the event takes.
         """
         problem = self._problem(values)
-        verdicts = {name: gr.validate(True, "") for name in self.widgets}
+        verdicts = [gr.validate(True, "") for _ in values]
         if problem:
-            place = problem.field if problem.field in verdicts else next(iter(verdicts))
-            verdicts[place] = gr.validate(False, str(problem))
-        return [*verdicts.values(), *(gr.validate(True, "") for _ in values[len(verdicts) :])]
+            firsts = [*self.widgets.values(), *(group.components[0] for group in self.groups.values())]
+            place = dict(zip((*self.widgets, *self.groups), firsts, strict=True)).get(problem.field or "", firsts[0])
+            verdicts[self.inputs.index(place)] = gr.validate(False, str(problem))
+        return verdicts
 
     def _problem(self, values: Sequence[Any]) -> InvalidField | None:
         try:
-            self.request(values[: len(self.widgets)])
+            self.request(values)
         except InvalidField as problem:
             return problem
         return None
 
 
 def _component(
-    schema: Mapping[str, Any], common: dict[str, Any], choices: Sequence[str] | None, placeholder: str | None
+    schema: Mapping[str, Any],
+    common: dict[str, Any],
+    choices: Sequence[str | tuple[str, str]] | None,
+    placeholder: str | None,
 ) -> Widget:
     number = _number_schema(schema)
     if "enum" in schema:

@@ -64,3 +64,9 @@ def download(path: Path) -> str:
     return (
         f'<a class="download" href="{html.escape(file_source(path))}" download="{html.escape(path.name)}">Download</a>'
     )
+
+
+def card(title: str, facts: Iterable[tuple[str, str]], source: str) -> str:
+    """A few facts under a title, beside a small picture where `source` (a URL) is given."""
+    image = f'<img src="{html.escape(source)}" alt="">' if source else ""
+    return f'<div class="card">{image}<div><p><strong>{escaped(title)}</strong></p>{table(facts)}</div></div>'

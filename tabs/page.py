@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from pipelines.engine.jobs import Engine
 from presets.requests import TextToImage
 from presets.settings import Settings
-from tabs import api, text_to_image, theme
+from tabs import api, models, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
@@ -18,13 +18,16 @@ WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-def build_page(engine: Engine) -> gr.Blocks:
-    """The whole page over `engine`, not yet served."""
+def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
+    """The whole page over `engine`, not yet served. `manage_models` lets visitors load and unload."""
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
-        with gr.Tabs(elem_id="tabs"), gr.Tab(TextToImage.title, id="text-to-image"):
-            text_to_image.build(engine)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab(TextToImage.title, id="text-to-image"):
+                text_to_image.build(engine)
+            with gr.Tab(models.TITLE, id="models"):
+                models.build(engine, tabs, manage=manage_models)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine)
@@ -51,7 +54,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         allowed_paths=[str(pictures)],
         app_kwargs={
             "middleware": [
-                Middleware(CheckedCalls, kinds=api.ENDPOINTS, indexes=api.indexes(page)),
+                Middleware(CheckedCalls, kinds=api.ENDPOINTS, lists=api.LISTS, indexes=api.indexes(page)),
                 Middleware(OnlyPictures, folder=pictures),
             ]
         },

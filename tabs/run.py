@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from pipelines.engine.jobs import (
     Engine,
@@ -33,8 +34,8 @@ PROGRESS_SECONDS = 0.05
 STATUS_SECONDS = 0.5
 
 
-def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, cancel: gr.Button) -> None:
-    """Let `generate` run the form's request and `cancel` stop this page's job.
+def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, cancel: gr.Button) -> Dependency:
+    """Let `generate` run the form's request and `cancel` stop this page's job. What is returned tells when one ended.
 
     A waiting page holds no thread, and a page that is closed cancels its job.
     """
@@ -115,6 +116,7 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         api_visibility="private",
     )
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
+    return running
 
 
 async def submit(engine: Engine, request: AnyRequest) -> Job:
@@ -179,7 +181,10 @@ def waiting_line(engine: Engine, event: Queued) -> str:
     """What a job that has not begun waits for."""
     if event.detail:
         return event.detail
-    before = event.position - 1 + _is_behind_running_job(engine.status(), event)
+    status = engine.status()
+    if status.loading:
+        return f"Waiting while {status.loading.what} is loaded…"
+    before = event.position - 1 + _is_behind_running_job(status, event)
     if before:
         return f"Waiting: {before} before this one"
     return starting_line(engine) or "Waiting for the worker…"

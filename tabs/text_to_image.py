@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from pipelines.engine.jobs import Engine, ModelInfo
 from presets.errors import UserError
 from presets.fields import RANDOM_SEED, SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
-from tabs import markup
+from tabs import loras, markup
+from tabs.badges import label
 from tabs.form import Form
 from tabs.output import Output, Pictures
 from tabs.run import connect
+from tabs.updates import on_page_load, update
 
 PORTRAIT, LANDSCAPE = 2 / 3, 3 / 2
 """Width divided by height of the quick sizes."""
@@ -32,7 +33,7 @@ def build(engine: Engine) -> Form[TextToImage]:
                 )
                 cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", scale=1, min_width=90)
         with gr.Column(elem_classes="settings"):
-            _checkpoint(engine, form)
+            unusable = _checkpoint(engine, form)
             form.widget("steps")
             with gr.Column(elem_classes="seed"):
                 form.widget("seed")
@@ -44,10 +45,11 @@ def build(engine: Engine) -> Form[TextToImage]:
         with gr.Column(elem_classes="result"):
             output = Output()
     _count_tokens(engine, form, counters)
-    connect(engine, form, output, generate, cancel)
+    ended = connect(engine, form, output, generate, cancel)
+    _keep_checkpoints_fresh(engine, form, unusable, ended)
     output.connect(form)
-    _update(random_seed.click, lambda: RANDOM_SEED, None, form.widgets["seed"])
-    _update(reuse_seed.click, seed_of, [output.pictures, output.selected], form.widgets["seed"])
+    update(random_seed.click, lambda: RANDOM_SEED, None, form.widgets["seed"])
+    update(reuse_seed.click, seed_of, [output.pictures, output.selected], form.widgets["seed"])
     return form
 
 
@@ -60,26 +62,39 @@ def _prompt(form: Form, name: str, placeholder: str) -> gr.HTML:
         return gr.HTML(elem_classes="token-count", elem_id=form.element_id(name) + "-tokens")
 
 
-def _checkpoint(engine: Engine, form: Form) -> None:
-    names = [model.name for model in engine.models()]
-    box = form.widget("checkpoint", choices=names, value=names[0] if names else None)
+def _checkpoint(engine: Engine, form: Form) -> gr.HTML:
+    """The list of checkpoints, each with its badge. What is chosen is read ahead. Returns where files are told of that
+    cannot be used."""
+    models = engine.models()
+    name = models[0].name if models else ""
+    box = form.widget("checkpoint", choices=[label(model) for model in models], value=name or None)
+    note = gr.HTML(note_of(models, name), elem_id="checkpoint-note")
+    update(box.change, lambda name: note_of(engine.models(), name), box, note)
+    update(box.change, lambda name: engine.read_ahead(str(name or "")), box, None)
+    return gr.HTML(problem_lines(engine.problems()), elem_id="checkpoint-problems")
+
+
+def _keep_checkpoints_fresh(engine: Engine, form: Form, unusable: gr.HTML, ended: Any) -> None:
+    """Look again when the page opens, the list is opened, and a job has `ended`."""
+    box = form.widgets["checkpoint"]
     assert isinstance(box, gr.Dropdown)
-    note = gr.HTML(note_of(engine.models(), names[0] if names else ""), elem_id="checkpoint-note")
-    _update(box.change, lambda name: note_of(engine.models(), name), box, note)
-    unusable = gr.HTML(problem_lines(engine.problems()), elem_id="checkpoint-problems")
 
     def look_again() -> tuple[Any, str]:
-        return gr.update(choices=[model.name for model in engine.models()]), problem_lines(engine.problems())
+        return gr.update(choices=[label(model) for model in engine.models()]), problem_lines(engine.problems())
 
-    _update(box.focus, look_again, None, [box, unusable])
+    for event in (on_page_load, box.focus, ended.then):
+        update(event, look_again, None, [box, unusable])
 
 
 def _advanced(engine: Engine, form: Form) -> None:
     with gr.Row():
         sampler = form.widget("sampler")
         schedule = form.widget("schedule")
-    _update(sampler.change, schedules_for, [sampler, schedule], schedule)
+    update(sampler.change, schedules_for, [sampler, schedule], schedule)
     form.widget("guidance_scale")
+    with gr.Row():
+        form.widget("guidance_end", min_width=200)
+        form.widget("token_merging", min_width=200)
     with gr.Row():
         sides = [form.widget(side, placeholder="native", min_width=100) for side in ("width", "height")]
     with gr.Row(elem_classes="quick-sizes"):
@@ -88,12 +103,16 @@ def _advanced(engine: Engine, form: Form) -> None:
         landscape = gr.Button("Landscape", size="sm", min_width=70, elem_id="size-landscape")
         swap = gr.Button("Swap ⇄", size="sm", min_width=70, elem_id="size-swap")
     checkpoint = form.widgets["checkpoint"]
-    _update(native.click, lambda: (None, None), None, sides)
-    _update(portrait.click, lambda name: side_lengths(engine.models(), name, PORTRAIT), checkpoint, sides)
-    _update(landscape.click, lambda name: side_lengths(engine.models(), name, LANDSCAPE), checkpoint, sides)
-    _update(swap.click, lambda width, height: (height, width), sides, sides)
+    update(native.click, lambda: (None, None), None, sides)
+    update(portrait.click, lambda name: side_lengths(engine.models(), name, PORTRAIT), checkpoint, sides)
+    update(landscape.click, lambda name: side_lengths(engine.models(), name, LANDSCAPE), checkpoint, sides)
+    update(swap.click, lambda width, height: (height, width), sides, sides)
     form.widget("count")
     form.widget("clip_skip")
+    vae = form.widget("vae", choices=["", *engine.vaes()])
+    assert isinstance(vae, gr.Dropdown)
+    update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
+    loras.build(engine, form)
 
 
 def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:
@@ -104,22 +123,8 @@ def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> N
         def count(prompt: str, checkpoint: str) -> str:
             return token_line(engine, checkpoint, prompt)
 
-        _update(box.change, count, [box, checkpoint], counter)
-        _update(checkpoint.change, count, [box, checkpoint], counter)
-
-
-def _update(event: Any, change: Any, inputs: Any, outputs: Component | Sequence[Component]) -> None:
-    """Let `event` change widgets: quick, unseen by the clients, and only the last of several in a row."""
-    event(
-        change,
-        inputs,
-        outputs,
-        queue=False,
-        preprocess=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-    )
+        update(box.change, count, [box, checkpoint], counter)
+        update(checkpoint.change, count, [box, checkpoint], counter)
 
 
 def token_line(engine: Engine, checkpoint: str, prompt: str) -> str:

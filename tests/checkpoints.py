@@ -10,12 +10,26 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from pipelines.engine.families import CONFIGS
 
@@ -43,6 +57,61 @@ def tiny_sd1(seed: int = 0, width: int = 64) -> StableDiffusionPipeline:
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+
+
+def tiny_sd2(seed: int = 0, prediction: str = "epsilon") -> StableDiffusionPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        text_encoder=CLIPTextModel(_text("gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=64,
+            attention_head_dim=(1, 2),
+            use_linear_projection=True,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.18215),
+        scheduler=_scheduler(prediction),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def tiny_refiner(seed: int = 0) -> StableDiffusionXLImg2ImgPipeline:
+    torch.manual_seed(seed)
+    return StableDiffusionXLImg2ImgPipeline(
+        tokenizer=None,
+        tokenizer_2=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        text_encoder=None,
+        text_encoder_2=CLIPTextModelWithProjection(_text("gelu")).half().eval(),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            transformer_layers_per_block=2,
+            cross_attention_dim=64,
+            attention_head_dim=(1, 2),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=64 + 5 * 8,
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.13025),
+        scheduler=_scheduler(),
+        requires_aesthetics_score=True,
+        add_watermarker=False,
     )
 
 
@@ -75,6 +144,70 @@ def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
     )
 
 
+def tiny_sd3(seed: int = 0, with_t5: bool = True) -> StableDiffusion3Pipeline:
+    torch.manual_seed(seed)
+    encoders = {
+        "text_encoder": CLIPTextModelWithProjection(_text("quick_gelu")).half().eval(),
+        "text_encoder_2": CLIPTextModelWithProjection(_text("gelu")).half().eval(),
+        "text_encoder_3": _t5(128) if with_t5 else None,
+    }
+    return StableDiffusion3Pipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(CONFIGS / "clip", pad_token="!"),
+        tokenizer_3=_t5_tokenizer() if with_t5 else None,
+        **encoders,
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=128,
+            caption_projection_dim=32,
+            pooled_projection_dim=128,
+            pos_embed_max_size=32,
+        )
+        .half()
+        .eval(),
+        vae=_vae(1.5305, channels=16, shift_factor=0.0609),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def tiny_flux(seed: int = 0, guidance: bool = True) -> FluxPipeline:
+    torch.manual_seed(seed)
+    return FluxPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(CONFIGS / "clip"),
+        tokenizer_2=_t5_tokenizer(),
+        text_encoder=CLIPTextModel(_text("quick_gelu")).half().eval(),
+        text_encoder_2=_t5(64),
+        transformer=FluxTransformer2DModel(
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=64,
+            pooled_projection_dim=64,
+            guidance_embeds=guidance,
+            axes_dims_rope=(4, 6, 6),
+        )
+        .half()
+        .eval(),
+        vae=_vae(0.3611, channels=16, shift_factor=0.1159),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    )
+
+
+def _t5(width: int) -> T5EncoderModel:
+    config = T5Config(vocab_size=256, d_model=width, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    return T5EncoderModel(config).half().eval()
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\N{LOWER ONE EIGHTH BLOCK}", -2.0)]
+    letters = [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    return T5Tokenizer(vocab=[*pieces, *letters], extra_ids=0, model_max_length=512)
+
+
 def _text(activation: str) -> CLIPTextConfig:
     return CLIPTextConfig(
         hidden_size=64,
@@ -87,8 +220,10 @@ def _text(activation: str) -> CLIPTextConfig:
     )
 
 
-def _vae(scaling_factor: float) -> AutoencoderKL:
+def _vae(scaling_factor: float, channels: int = 4, shift_factor: float | None = None) -> AutoencoderKL:
     vae = AutoencoderKL(
+        latent_channels=channels,
+        shift_factor=shift_factor,
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -98,8 +233,9 @@ def _vae(scaling_factor: float) -> AutoencoderKL:
     return vae.half().eval()
 
 
-def _scheduler() -> DDIMScheduler:
+def _scheduler(prediction: str = "epsilon") -> DDIMScheduler:
     return DDIMScheduler(
+        prediction_type=prediction,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -112,24 +248,45 @@ def _scheduler() -> DDIMScheduler:
 def save_folder(pipe: Any, path: Path) -> Path:
     """The pipeline as a diffusers folder, its tokenizers as vocabulary and merges, as published folders have them."""
     pipe.save_pretrained(path, safe_serialization=True)
-    for tokenizer in path.glob("tokenizer*"):
+    for tokenizer in (folder for folder in path.glob("tokenizer*") if _is_clip(folder)):
         (tokenizer / "tokenizer.json").unlink()
         for name in ("vocab.json", "merges.txt"):
             shutil.copy(CONFIGS / "clip" / name, tokenizer)
     return path
 
 
-def save_single_file(pipe: Any, path: Path, **marks: torch.Tensor) -> Path:
+def _is_clip(tokenizer: Path) -> bool:
+    return "CLIP" in (tokenizer / "tokenizer_config.json").read_text()
+
+
+def save_single_file(pipe: Any, path: Path, metadata: dict[str, str] | None = None, **marks: torch.Tensor) -> Path:
     """The pipeline's weights in the original layout; `marks` are further tensors by their names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(original_layout(pipe) | marks, path, metadata)
+    return path
+
+
+def save_vae(vae: AutoencoderKL, path: Path, prefix: str) -> Path:
+    """A VAE alone in the original layout, its names beginning with `prefix`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = original_vae(vae).items()
+    save_file({prefix + name.removeprefix("first_stage_model."): tensor.contiguous() for name, tensor in tensors}, path)
+    return path
+
+
+def original_layout(pipe: Any) -> Tensors:
+    """The pipeline's weights under the names of a checkpoint in one file."""
     tensors = original_unet(pipe.unet) | original_vae(pipe.vae)
-    if isinstance(pipe, StableDiffusionXLPipeline):
+    if isinstance(pipe, StableDiffusionXLImg2ImgPipeline):
+        tensors |= original_open_clip(pipe.text_encoder_2, "conditioner.embedders.0.model.")
+    elif isinstance(pipe, StableDiffusionXLPipeline):
         tensors |= original_clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
         tensors |= original_open_clip(pipe.text_encoder_2, "conditioner.embedders.1.model.")
+    elif pipe.unet.config["use_linear_projection"]:
+        tensors |= original_open_clip(pipe.text_encoder, "cond_stage_model.model.", unread_layers=1)
     else:
         tensors |= original_clip(pipe.text_encoder, "cond_stage_model.transformer.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in (tensors | marks).items()}, path)
-    return path
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 _UNET_ENDS = {
@@ -237,9 +394,15 @@ _OPEN_CLIP = {
 }
 
 
-def original_open_clip(encoder: CLIPTextModelWithProjection, prefix: str) -> Tensors:
-    state = encoder.state_dict()
-    result = {f"{prefix}text_projection": state.pop("text_projection.weight").T, f"{prefix}logit_scale": torch.ones(())}
+def original_open_clip(encoder: Any, prefix: str, unread_layers: int = 0) -> Tensors:
+    """In open_clip's names, with a projection and `unread_layers` more layers whatever the encoder has."""
+    state = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in encoder.state_dict().items()}
+    projection = state.pop("text_model.text_projection.weight", torch.eye(encoder.config.hidden_size))
+    last = encoder.config.num_hidden_layers - 1
+    for name, tensor in list(state.items()):
+        if f".layers.{last}." in name and unread_layers:
+            state[name.replace(f".layers.{last}.", f".layers.{last + 1}.")] = torch.zeros_like(tensor)
+    result = {f"{prefix}text_projection": projection.T, f"{prefix}logit_scale": torch.ones(())}
     for name, tensor in state.items():
         for old, new in _OPEN_CLIP.items():
             name = name.replace(old, new)

@@ -17,11 +17,15 @@ from pipelines.engine.jobs import (
     Finished,
     Job,
     Loading,
+    LoraInfo,
+    MemoryReport,
     ModelInfo,
     Progress,
     Queued,
+    Resident,
     Saved,
     Stopped,
+    Tier,
     TokenCount,
     Warned,
 )
@@ -36,7 +40,8 @@ class FakeEngine:
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
     while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
-    `problems` answers.
+    `problems` answers, `adapters` what `loras` does. A model is loaded at once when it is asked for; while `load_gate`
+    is given and not set, it is still being loaded. `load_failure` is the notice of a load that fails.
     """
 
     def __init__(
@@ -55,10 +60,19 @@ class FakeEngine:
         self.step_seconds = step_seconds
         self.gate = gate
         self.checkpoints = tuple(checkpoints)
+        self.adapters: tuple[LoraInfo, ...] = ()
         self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
         self._cancelled: set[str] = set()
+        self.load_gate: threading.Event | None = None
+        self.load_failure = ""
+        self.loading: Loading | None = None
+        self.notice = ""
+        self.loaded: list[str] = []
+        self.kept: set[str] = set()
+        self.read: list[str] = []
+        self.rescans = 0
 
     def submit(self, request: TextToImage) -> Job:
         if self.refusal:
@@ -76,7 +90,18 @@ class FakeEngine:
         return next((job for job in self.submitted if job.id == identifier), None)
 
     def models(self) -> Sequence[ModelInfo]:
-        return self.checkpoints
+        return [self._described(model) for model in self.checkpoints]
+
+    def _described(self, model: ModelInfo) -> ModelInfo:
+        loaded = model.name in self.loaded
+        changes = {"switch_seconds": 0.5, "residence": "ram"} if loaded else {}
+        return model.model_copy(update={"kept": model.name in self.kept, **changes})
+
+    def vaes(self) -> Sequence[str]:
+        return ("sharp",)
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self.adapters
 
     def problems(self) -> Sequence[str]:
         return self.unusable
@@ -88,7 +113,47 @@ class FakeEngine:
     def status(self) -> EngineStatus:
         working = sum(not job.done for job in self.submitted)
         state = "stopped" if self.closed else "busy" if working else "ready"
-        return EngineStatus(state=state, waiting=max(0, working - 1))
+        waiting = max(0, working - 1)
+        return EngineStatus(state=state, waiting=waiting, loading=self.loading, notice=self.notice)
+
+    def memory(self) -> MemoryReport:
+        sizes = {model.name: model.size_bytes for model in self.checkpoints}
+        residents = tuple(
+            Resident(name=name, tier="ram", bytes=sizes[name], switch_seconds=0.5, kept=name in self.kept)
+            for name in self.loaded
+        )
+        used = Tier(name="ram", used_bytes=sum(sizes[name] for name in self.loaded), budget_bytes=100_000_000)
+        return MemoryReport(tiers=(used,), residents=residents)
+
+    def load(self, name: str) -> None:
+        self._check(name)
+        self.notice = self.load_failure
+        if self.load_gate:
+            self.loading = Loading(what=f"{name}: unet", fraction=0.25)
+        elif not self.load_failure:
+            self.loaded.append(name)
+
+    def stop_loading(self) -> None:
+        self.loading = None
+
+    def keep(self, name: str, keep: bool) -> None:
+        self._check(name)
+        (self.kept.add if keep else self.kept.discard)(name)
+
+    def unload(self, name: str) -> None:
+        self._check(name)
+        self.loaded.remove(name)
+        self.kept.discard(name)
+
+    def rescan(self) -> None:
+        self.rescans += 1
+
+    def read_ahead(self, name: str) -> None:
+        self.read.append(name)
+
+    def _check(self, name: str) -> None:
+        if name not in [model.name for model in self.checkpoints]:
+            raise UserError(f"No checkpoint is called {name!r}.", code="E-MODEL-MISSING")
 
     def close(self) -> None:
         self.closed = True

@@ -14,6 +14,17 @@ SD1: Shapes = {
     "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
     "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (8, 768),
 }
+SD2: Shapes = {
+    "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+    "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias": (320,),
+    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+    "cond_stage_model.model.token_embedding.weight": (8, 1024),
+}
+REFINER: Shapes = {
+    "model.diffusion_model.input_blocks.0.0.weight": (384, 4, 3, 3),
+    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+    "conditioner.embedders.0.model.token_embedding.weight": (8, 1280),
+}
 SDXL: Shapes = {
     "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
     "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
@@ -22,8 +33,8 @@ SDXL: Shapes = {
 }
 
 
-def write_safetensors(path: Path, shapes: Shapes) -> Path:
-    entries, end = {}, 0
+def write_safetensors(path: Path, shapes: Shapes, metadata: Mapping[str, str] = {}) -> Path:  # noqa: B006
+    entries, end = {"__metadata__": dict(metadata)} if metadata else {}, 0
     for name, shape in shapes.items():
         size = 2 * math.prod(shape)
         entries[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [end, end + size]}
@@ -48,14 +59,21 @@ def write_json(path: Path, value: object) -> Path:
 def write_folder(path: Path, *, class_name: str = "StableDiffusionPipeline", unet: Mapping[str, object] = {}) -> Path:  # noqa: B006
     """A diffusers folder of configs, empty weights and an empty tokenizer, native 128x128."""
     write_json(path / "model_index.json", {"_class_name": class_name})
-    write_json(path / "unet/config.json", {"sample_size": 16, "in_channels": 4, **unet})
     write_json(path / "vae/config.json", {"block_out_channels": [16, 32, 64, 64]})
     write_json(path / "scheduler/scheduler_config.json", {"prediction_type": "v_prediction"})
-    write_safetensors(path / "unet/diffusion_pytorch_model.safetensors", {"conv_in.weight": (16, 4, 3, 3)})
     write_safetensors(path / "vae/diffusion_pytorch_model.safetensors", {"decoder.conv_in.weight": (16, 4, 3, 3)})
-    write_safetensors(path / "text_encoder/model.safetensors", {"embeddings.token_embedding.weight": (9, 4)})
-    write_json(path / "tokenizer/tokenizer.json", {})
-    if "XL" in class_name:
-        write_json(path / "tokenizer_2/tokenizer.json", {})
-        write_safetensors(path / "text_encoder_2/model.safetensors", {"text_projection.weight": (4, 4)})
+    denoiser = "transformer" if class_name.startswith(("Flux", "StableDiffusion3")) else "unet"
+    channels = {} if denoiser == "transformer" else {"in_channels": 4}
+    write_json(path / denoiser / "config.json", {"sample_size": 16, **channels, **unet})
+    write_safetensors(path / denoiser / "diffusion_pytorch_model.safetensors", {"conv_in.weight": (16, 4, 3, 3)})
+    for number in range(1, 1 + _encoders(class_name)):
+        ending = f"_{number}" if number > 1 else ""
+        write_safetensors(path / f"text_encoder{ending}/model.safetensors", {"token_embedding.weight": (9, 4)})
+        write_json(path / f"tokenizer{ending}/tokenizer.json", {})
     return path
+
+
+def _encoders(class_name: str) -> int:
+    if class_name.startswith("StableDiffusion3"):
+        return 3
+    return 2 if "XL" in class_name or class_name.startswith("Flux") else 1

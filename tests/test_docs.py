@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.engine.jobs import ModelInfo
 from presets.requests import TextToImage
 from presets.samplers import SAMPLERS, SCHEDULES
 from presets.settings import Settings
@@ -30,8 +31,13 @@ def test_api_names_every_parameter_and_error_of_a_request():
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert [name for name in TextToImage.model_fields if name != "kind" and f"`{name}`" not in text] == []
     extras = [field.json_schema_extra for field in TextToImage.model_fields.values()]
-    codes = {extra["code"] for extra in extras if isinstance(extra, dict)} - {"E-LORA"}
+    codes = {extra["code"] for extra in extras if isinstance(extra, dict)}
     assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
+
+
+def test_api_names_every_key_of_a_model():
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in ModelInfo.model_fields if f"`{name}`" not in text] == []
 
 
 def test_the_readme_names_its_two_commands_exactly():

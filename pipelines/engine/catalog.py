@@ -7,19 +7,36 @@ folders, nested as the person likes. A name from outside is only ever looked up 
 import math
 import os
 import re
+import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipelines.engine.errors import LoraNotFound, ModelCorrupt, ModelNotFound, ModelPath, ModelUnsafe
+from pipelines.engine.errors import (
+    ModelCorrupt,
+    ModelNotFound,
+    ModelPath,
+    VaeNotFound,
+    VaeRefused,
+)
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.model import STILL_COPYING_SECONDS, Model, files_of, identity_of, inspect_file, inspect_folder
+from pipelines.engine.model import (
+    GGUF,
+    PICKLED,
+    STILL_COPYING_SECONDS,
+    Model,
+    files_of,
+    identity_of,
+    inspect_file,
+    inspect_folder,
+)
+from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
-from presets.requests import LoraUse
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -29,7 +46,7 @@ KEPT_SECONDS = 1.0
 """How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_PICKLED = (".ckpt", ".pt", ".pth", ".bin")
+_HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,7 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
+        self._known_vaes: dict[Path, tuple[str, VaeFile | UserError]] = {}
         self._from_hub: dict[str, Model] = {}
         self._entries: _Entries = {}
         self._scanned = -math.inf
@@ -79,7 +97,7 @@ class Catalog:
         """The checkpoint that `name` means: "" is the default; else a listed name, in any case, or its last part.
 
         "owner/name" that is not listed is a model of the Hugging Face Hub, which is not asked: before its download
-        the name alone tells the family and with it the native size (SDXL if it has "xl" in it, else SD 1.x).
+        the name alone tells the family and with it the native size (`_HUB_MARKS`, else SD 1.x).
         Raises `ModelNotFound`, or the error of a file that cannot be used.
         """
         if time.monotonic() - self._scanned < KEPT_SECONDS:
@@ -89,25 +107,66 @@ class Catalog:
                     return model
         return self._looked_up(name, self._scan())
 
-    def lora_names(self) -> tuple[str, ...]:
-        """Names of the files in `loras/` under the roots."""
-        return tuple(
-            sorted(
-                {found.name for found in self._walk_roots("loras") if not found.reason and _is_candidate(found.path)}
-            )
-        )
+    def vaes(self) -> tuple[VaeFile, ...]:
+        """The usable files in `vae/` under the roots, by name."""
+        return tuple(file for file in self._vae_entries().values() if isinstance(file, VaeFile))
 
-    def check_loras(self, loras: Sequence[LoraUse]) -> None:
-        """Raises `LoraNotFound` for the first that is not listed, and `UserError` for the others."""
-        names = self.lora_names() if loras else ()
-        for lora in loras:
-            if lora.name not in names:
-                raise LoraNotFound(lora.name, near_names(lora.name, names))
-        if loras:
-            raise UserError("LoRAs are not applied by this version.", code="E-LORA", field="loras")
+    def find_vae(self, name: str) -> VaeFile:
+        """The VAE of that name (in any case, or its last part). Raises `VaeNotFound`, or why it cannot be used."""
+        entries = self._vae_entries()
+        match = match_name(name, tuple(entries))
+        if match is None:
+            raise VaeNotFound(name, near_names(name, tuple(entries)))
+        found = entries[match]
+        if isinstance(found, UserError):
+            raise found.with_traceback(None)
+        return found
+
+    def _vae_entries(self) -> dict[str, VaeFile | UserError]:
+        entries: dict[str, VaeFile | UserError] = {}
+        for found in sorted(self._walk_roots("vae"), key=lambda found: found.name.lower()):
+            if not found.path.is_dir():
+                name = _unique(found.name, {name.lower() for name in entries})
+                entries[name] = self._inspected_vae(replace(found, name=name))
+        return entries
+
+    def _inspected_vae(self, found: _Found) -> VaeFile | UserError:
+        if found.reason:
+            return VaeRefused(found.name, found.reason)
+        try:
+            identity = f"{found.name}|{_identity(found.path)}"
+            known = self._known_vaes.get(found.path)
+            if known is None or known[0] != identity:
+                known = (identity, _vae_or_error(found))
+                self._known_vaes[found.path] = known
+            return known[1]
+        except OSError as problem:
+            return VaeRefused(found.name, f"it cannot be read ({problem.strerror})")
+
+    def mark(self, file: Model | VaeFile, error: UserError) -> None:
+        """Have `error` be the answer for `file` until it changes: what is wrong with it was found only by using it."""
+        entry = (f"{file.name}|{file.identity}", error)
+        if isinstance(file, VaeFile):
+            self._known_vaes[file.path] = entry
+        elif file.path is not None:
+            with self._lock:
+                self._known[file.path] = entry
+                self._entries[file.name] = (file.path, error)
+
+    def files(self, folder: str) -> dict[str, tuple[Path, str]]:
+        """The files of weights in `folder` ("loras" ...) under the roots, by unique names in order; beside the path
+        why it must not be opened, or an empty text. Walks anew each time."""
+        files: dict[str, tuple[Path, str]] = {}
+        taken: set[str] = set()
+        found = (found for found in self._walk_roots(folder) if _is_candidate(found.path))
+        for file in sorted(found, key=lambda found: (found.name.lower(), str(found.path))):
+            name = _unique(file.name, taken)
+            taken.add(name.lower())
+            files[name] = (file.path, file.reason)
+        return files
 
     def _looked_up(self, name: str, entries: _Entries) -> Model:
-        match = STARTER_NAME if name == "" else _match(name, tuple(entries))
+        match = STARTER_NAME if name == "" else match_name(name, tuple(entries))
         if match is None:
             return self._not_listed(name, tuple(entries))
         _, found = entries[match]
@@ -143,7 +202,8 @@ class Catalog:
     def _walked(self) -> _Entries:
         entries: _Entries = {STARTER_NAME: (self._starter, self._inspect(_Found(self._starter, STARTER_NAME)))}
         taken = {STARTER_NAME}
-        for found in sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path))):
+        listed = sorted(self._walk_roots("checkpoints"), key=lambda found: (found.name.lower(), str(found.path)))
+        for found in _without_hard_links_out(listed, self._roots):
             name = _unique(found.name, taken)
             taken.add(name.lower())
             entries[name] = (found.path, self._inspect(replace(found, name=name)))
@@ -177,6 +237,35 @@ class Catalog:
 
 
 _LEADS_OUT = "it is a link that leads out of the model folders; add the folder it leads to with --models-dir"
+
+
+_LINKED_OUT = (
+    "the same file has another name outside of the model folders (a hard link); copy it, or add the folder of that "
+    "name with --models-dir"
+)
+
+
+def _without_hard_links_out(listed: Sequence[_Found], roots: Sequence[Path]) -> Iterator[_Found]:
+    """`listed`, the single files with names outside of `roots` not to be opened."""
+    links = {found: _links(found.path) for found in listed if not found.reason}
+    if not any(many > 1 for _, many in links.values()):
+        yield from listed
+        return
+    inside = Counter(
+        _links(Path(folder, name))[0] for root in roots for folder, _, names in os.walk(root) for name in names
+    )
+    for found in listed:
+        file, many = links.get(found, (None, 0))
+        yield replace(found, reason=_LINKED_OUT) if many > max(1, inside[file]) else found
+
+
+def _links(path: Path) -> tuple[tuple[int, int] | None, int]:
+    """What tells a regular file from any other, and how many names it has; nothing for what is none."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return None, 0
+    return ((state.st_dev, state.st_ino), state.st_nlink) if stat.S_ISREG(state.st_mode) else (None, 0)
 
 
 def _walk(folder: Path, prefix: str, allowed: Sequence[Path], above: frozenset[Path]) -> Iterator[_Found]:
@@ -228,7 +317,7 @@ def _resolved(path: Path) -> Path:
 
 def _identity(path: Path) -> str:
     """Changes when the checkpoint's files do. Raises `OSError` for what is not there."""
-    return identity_of(files_of(path) if path.is_dir() else iter((path,)))
+    return identity_of(files_of(path))
 
 
 def _is_unchanged(model: Model) -> bool:
@@ -244,9 +333,15 @@ def _inspected(found: _Found) -> Model | UserError:
     try:
         if found.path.is_dir():
             return inspect_folder(found.path, found.name)
-        if found.path.suffix.lower() in _PICKLED:
-            return ModelUnsafe(found.name, "a pickled checkpoint can run code; convert it to safetensors")
         return inspect_file(found.path, found.name)
+    except UserError as error:
+        return error.with_traceback(None)
+
+
+def _vae_or_error(found: _Found) -> VaeFile | UserError:
+    """Raises `OSError` for what vanished."""
+    try:
+        return inspect_vae(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
 
@@ -256,7 +351,7 @@ def _is_fresh(path: Path) -> bool:
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors" or path.suffix.lower() in _PICKLED
+    return path.suffix.lower() in (".safetensors", GGUF, *PICKLED)
 
 
 def _is_inside(path: Path, allowed: Sequence[Path]) -> bool:
@@ -280,7 +375,7 @@ def _unique(name: str, taken: Set[str]) -> str:
     return result
 
 
-def _match(name: str, names: Sequence[str]) -> str | None:
+def match_name(name: str, names: Sequence[str]) -> str | None:
     """The listed name that `name` means: exactly, in another case, or as the last part of just one."""
     if name in names:
         return name
@@ -302,5 +397,6 @@ def near_names(name: str, names: Sequence[str]) -> list[str]:
 
 def _guessed(name: str) -> Model:
     """A model that may or may not exist on the Hub."""
-    family = FAMILIES["sdxl" if "xl" in name.lower() else "sd1"]
+    lower = name.lower()
+    family = FAMILIES[next((family for mark, family in _HUB_MARKS.items() if mark in lower), "sd1")]
     return Model(name, family.name, None, "hub", family.native_size, 0, "epsilon", 0, f"hub:{name}")

@@ -8,12 +8,14 @@ by masking, and has neither BREAK nor the restored mean.
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from pipelines.engine import joint_conditioning
+from pipelines.engine.embeddings import Embedding, Embeddings, standing_in
 from pipelines.engine.tokens import MARKERS, Chunk, chunked
 from presets import prompts
 
@@ -50,19 +52,23 @@ class Conditioner:
     What is remembered is bound to the text encoders as objects and is freed with them.
     """
 
-    def __init__(self, remembered: int = REMEMBERED):
+    def __init__(self, remembered: int = REMEMBERED, embeddings: Embeddings | None = None):
+        self._embeddings = embeddings
         self._remembered = remembered
-        self._of: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, list[_Encoded]]] = weakref.WeakKeyDictionary()
+        self._of: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
     def encode(
         self, pipe: Any, prompt: str, negative_prompt: str | None, clip_skip: int = 1, version: Hashable = ()
     ) -> Conditioning:
-        """Embeddings for `pipe` (a Stable Diffusion 1.x, 2.x or XL pipeline), on its device, in its encoder's type.
+        """Embeddings for `pipe`, on its device, in its encoder's type.
 
         `clip_skip` 1 is the encoder's usual layer: the last with the final norm; for SDXL the last but one without.
+        Pipelines with a transformer read the prompt as `joint_conditioning` says.
         `negative_prompt` None is for runs without guidance. `version` must differ whenever the encoders' weights do
         (the LoRAs applied). Raises `prompts.PromptWeight`.
         """
+        if getattr(pipe, "transformer", None) is not None:
+            return self._jointly(pipe, prompt, negative_prompt, clip_skip, version)
         positive = self._encoded(pipe, prompt, clip_skip, version)
         zeroed = negative_prompt == "" and _is_xl(pipe) and pipe.config.get("force_zeros_for_empty_prompt", False)
         if negative_prompt is None:
@@ -83,10 +89,25 @@ class Conditioner:
     def _encoded(self, pipe: Any, text: str, clip_skip: int, version: Hashable) -> list[_Encoded]:
         """`text` by each encoder of `pipe`, all with as many chunks."""
         encoders = _encoders(pipe)
+        own = self._embeddings.named_in(text) if self._embeddings else ()
+        key = (text, clip_skip, version, *(embedding.identity for embedding in own))
+        return self._remembered_or(encoders, key, lambda: _encode(pipe, encoders, text, clip_skip, own))
+
+    def _jointly(self, pipe: Any, prompt: str, negative: str | None, clip_skip: int, version: Hashable) -> Conditioning:
+        encoders = [(None, pipe.text_encoder), (None, pipe.text_encoder_2)]
+        key = (prompt, negative, clip_skip, version)
+        return self._remembered_or(
+            encoders, key, lambda: Conditioning(*joint_conditioning.encode(pipe, prompt, negative, clip_skip))
+        )
+
+    def _remembered_or(
+        self, encoders: Sequence[tuple[Any, Any]], key: tuple[Hashable, ...], encode: Callable[[], Any]
+    ) -> Any:
+        """What `encode` gives, or gave before for the same key and encoders."""
         known = self._of.setdefault(encoders[-1][1], OrderedDict())
-        key = (text, clip_skip, version, *(weakref.ref(encoder) for _, encoder in encoders))
+        key = (*key, *(weakref.ref(encoder) for _, encoder in encoders))
         if key not in known:
-            known[key] = _encode(pipe, encoders, text, clip_skip)
+            known[key] = encode()
         known.move_to_end(key)
         while len(known) > self._remembered:
             known.popitem(last=False)
@@ -98,7 +119,7 @@ def _is_xl(pipe: Any) -> bool:
 
 
 def _encoders(pipe: Any) -> list[tuple[Any, Any]]:
-    """The (tokenizer, text encoder) pairs of `pipe`."""
+    """The (tokenizer, text encoder) pairs of `pipe`; SDXL's refiner has but the second."""
     pairs = [(pipe.tokenizer, pipe.text_encoder)]
     if _is_xl(pipe):
         pairs.append((pipe.tokenizer_2, pipe.text_encoder_2))
@@ -106,9 +127,15 @@ def _encoders(pipe: Any) -> list[tuple[Any, Any]]:
 
 
 @torch.no_grad()
-def _encode(pipe: Any, encoders: Sequence[tuple[Any, Any]], text: str, clip_skip: int) -> list[_Encoded]:
+def _encode(
+    pipe: Any, encoders: Sequence[tuple[Any, Any]], text: str, clip_skip: int, own: Sequence[Embedding]
+) -> list[_Encoded]:
     parsed, device, is_xl = prompts.parse(text), pipe._execution_device, _is_xl(pipe)
-    return [_states(parsed, tokenizer, encoder, device, clip_skip, is_xl) for tokenizer, encoder in encoders]
+    encoded = []
+    for tokenizer, encoder in encoders:
+        with standing_in(own, tokenizer, encoder, number=int(encoder is not pipe.text_encoder)) as words:
+            encoded.append(_states(parsed, words, encoder, device, clip_skip, is_xl))
+    return encoded
 
 
 def _tokenized(parsed: prompts.Parsed, tokenizer: Any, size: int) -> list[Chunk]:

@@ -22,7 +22,8 @@ class Context:
     """The models, the way to report and the way to save, for one job.
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
-    remembers them from job to job. `warnings` are the sentences told so far; each saved picture carries them.
+    remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
+    saved picture carries, as it does `warnings`, the sentences told so far.
     """
 
     models: "PipelineManager"
@@ -31,6 +32,7 @@ class Context:
     gallery: Gallery
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]
+    hashes: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def report(self, event: Event) -> None:
@@ -62,7 +64,8 @@ class Context:
         seconds. The picture is kept even if the job is cancelled at this moment.
         """
         warnings = tuple(self.warnings)
-        record = {"timings": dict(timings), "warnings": list(warnings), **about}
+        hashes = {"hashes": dict(self.hashes)} if self.hashes else {}
+        record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
         path = self.gallery.add(image, request, record)
         saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)
         self.send(saved)

@@ -8,7 +8,14 @@
     +-- ModelCorrupt          the file is not what it says             E-MODEL-CORRUPT
     +-- ModelFamily           a file of another kind or family         E-MODEL-FAMILY
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
+    +-- VaeNotFound           no VAE of that name                      E-VAE-UNKNOWN
+    +-- VaeRefused            a VAE that cannot be used here           E-VAE
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
+    +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
+    +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
+    +-- LoraShape             a LoRA that does not fit the checkpoint  E-LORA-SHAPE
+    +-- LoraNumbers           a LoRA that holds NaN or infinity        E-NAN
+    +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- BrokenPicture         the decode gave NaN                      E-NAN
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -85,6 +92,21 @@ class ModelUnsafe(UserError):
         super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
+class VaeNotFound(UserError):
+    code = "E-VAE-UNKNOWN"
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(f"No VAE is called {shortened(name)}.{hint}", field="vae")
+
+
+class VaeRefused(UserError):
+    code = "E-VAE"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"The VAE {shortened(name)} cannot be used: {reason}.", field="vae")
+
+
 class LoraNotFound(UserError):
     code = "E-LORA-UNKNOWN"
 
@@ -93,13 +115,54 @@ class LoraNotFound(UserError):
         super().__init__(f"No LoRA is called {shortened(name)}.{hint}", field="loras")
 
 
+class LoraUnusable(UserError):
+    def __init__(self, name: str, reason: str, code: str = "E-MODEL-CORRUPT"):
+        super().__init__(f"The LoRA {shortened(name)} cannot be used: {reason}.", code=code, field="loras")
+
+
+class LoraFamily(UserError):
+    code = "E-LORA-FAMILY"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} {reason}.", field="loras")
+
+
+class LoraShape(UserError):
+    code = "E-LORA-SHAPE"
+
+    def __init__(self, name: str, checkpoint: str, reason: str):
+        message = f"The LoRA {shortened(name)} does not fit the checkpoint {shortened(checkpoint)}: {reason}."
+        super().__init__(message, field="loras")
+
+
+class LoraNumbers(UserError):
+    code = "E-NAN"
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"The LoRA {shortened(name)} holds numbers that are none (NaN or infinity); its file is probably damaged.",
+            field="loras",
+        )
+
+
+class EmbeddingRefused(UserError):
+    def __init__(self, word: str, reason: str, code: str = "E-EMBEDDING"):
+        super().__init__(f"The embedding {shortened(word)} cannot be used: {reason}.", code=code, field="prompt")
+
+
 class BrokenPicture(UserError):
     code = "E-NAN"
 
-    def __init__(self, checkpoint: str):
-        super().__init__(
-            f"The picture holds no valid numbers (NaN). The weights of {shortened(checkpoint)} are probably damaged."
+    """`parts` are the components of the file `name` whose weights hold no numbers; none if they are sound."""
+
+    def __init__(self, name: str, parts: Sequence[str] = (), field: str = "checkpoint"):
+        where = " and ".join(part.replace("_", " ") for part in parts)
+        cause = (
+            f"The weights of {shortened(name)} are damaged: its {where} holds NaN or infinity. Get the file anew."
+            if parts
+            else f"The weights of {shortened(name)} are sound; choose another size, prompt or precision (--dtype)."
         )
+        super().__init__(f"The picture holds no valid numbers (NaN). {cause}", field=field)
 
 
 class OutOfMemory(UserError):

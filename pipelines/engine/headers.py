@@ -7,12 +7,14 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 HEADER_LIMIT = 8 * 2**20
 """Bytes. The headers of real checkpoints have less than one million."""
+TENSOR_LIMIT = 25_000
+"""The largest checkpoints and LoRAs have some thousands; more would take long to read."""
 
 _MOST_SIDES = 16
 _LARGEST = 2**63
@@ -33,11 +35,21 @@ class IncompleteFile(BrokenFile):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of a tensor lie: from `start` to before `stop`, counted from the file's beginning."""
+
+    dtype: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """`shapes` by tensor name, in the file's order; `metadata` is the free text of the file's author."""
+    """`shapes` and `places` by tensor name, in the file's order; `metadata` is the free text of the file's author."""
 
     shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def has(self, prefix: str) -> bool:
         """Whether any tensor's name begins with `prefix`."""
@@ -63,7 +75,7 @@ def read_header(path: Path) -> Header:
             raise IncompleteFile(f"it is cut off, only {size:,} bytes are there")
         file.seek(8)
         text = file.read(length)
-    header, end = _parse(text)
+    header, end = _parse(text, 8 + length)
     if 8 + length + end > size:
         raise IncompleteFile(f"it is cut off, {size:,} of {8 + length + end:,} bytes are there")
     if 8 + length + end < size:
@@ -86,20 +98,24 @@ def _what_else(start: bytes) -> str:
     return "it is no safetensors file"
 
 
-def _parse(text: bytes) -> tuple[Header, int]:
+def _parse(text: bytes, data_start: int) -> tuple[Header, int]:
+    tensors = text.count(b'"data_offsets"')
+    if tensors > TENSOR_LIMIT:
+        raise BrokenFile(f"it names {tensors:,} tensors, which no checkpoint has")
     try:
         entries = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise BrokenFile("its header is no valid JSON") from error
     metadata = entries.pop("__metadata__", {})
-    spans = sorted(_span(name, entry) for name, entry in entries.items())
+    spans = [_span(name, entry) for name, entry in entries.items()]
     end = 0
-    for start, stop, name in spans:
+    for start, stop, name in sorted(spans):
         if start != end:
             raise BrokenFile(f"its tensors overlap or leave gaps (at {name[:60]!r})")
         end = stop
     shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-    return Header(shapes, metadata if isinstance(metadata, dict) else {}), end
+    places = {name: Place(entries[name]["dtype"], data_start + start, data_start + stop) for start, stop, name in spans}
+    return Header(shapes, metadata if isinstance(metadata, dict) else {}, places), end
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, inspect_folder
 from presets.errors import UserError
 
-_TEXTS = ["model_index.json", "*/config.json", "scheduler/*.json", "tokenizer*/*.json", "tokenizer*/*.txt"]
+_TEXTS = [
+    "model_index.json",
+    "*/config.json",
+    "scheduler/*.json",
+    "tokenizer*/*.json",
+    "tokenizer*/*.txt",
+    "tokenizer*/*.model",
+]
 _WEIGHTS = [f"{part}/{stem}{rest}" for part, stem in WEIGHT_STEMS.items() for rest in ("*.safetensors", "*.index.json")]
 _TIMEOUT = 5.0
 
@@ -120,7 +127,7 @@ def needed(names: Sequence[str], half: bool) -> set[str]:
 
     Whole before parts before those in float16, or with `half` these first.
     """
-    wanted = {name for name in names if name.endswith((".json", ".txt")) and ".index." not in name}
+    wanted = {name for name in names if name.endswith((".json", ".txt", ".model")) and ".index." not in name}
     for part, stem in WEIGHT_STEMS.items():
         start = f"{part}/{stem}"
         whole, small = f"{start}.safetensors", f"{start}.fp16.safetensors"

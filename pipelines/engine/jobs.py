@@ -205,7 +205,12 @@ class Job:
 
 
 class ModelInfo(BaseModel):
-    """A checkpoint as a face shows it. `native_size` is (width, height) in pixels."""
+    """A checkpoint as a face shows it. `native_size` is (width, height) in pixels.
+
+    `residence` says where its weights are now. What is `kept` is not evicted once it is loaded. `switch_seconds` is
+    what its last switch took in this run of the program. `sha256` is empty until the file has been hashed in the
+    background; `duplicate_of` names the first in the list with the same content.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -214,6 +219,60 @@ class ModelInfo(BaseModel):
     native_size: tuple[int, int]
     size_bytes: int
     note: str = ""
+    residence: Literal["gpu", "ram", "disk"] = "disk"
+    kept: bool = False
+    switch_seconds: float | None = None
+    sha256: str = ""
+    duplicate_of: str = ""
+
+
+class Resident(BaseModel):
+    """A checkpoint in memory. `bytes` counts what it alone holds and its share of what it shares; `switch_seconds` is
+    what its last switch took. What is `kept` is not evicted; what is `pinned` is in use by a job now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    tier: Literal["gpu", "ram"]
+    bytes: int
+    switch_seconds: float
+    kept: bool = False
+    pinned: bool = False
+
+
+class Tier(BaseModel):
+    """Memory for weights of one kind, against its budget."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Literal["gpu", "ram"]
+    used_bytes: int
+    budget_bytes: int
+
+
+class MemoryReport(BaseModel):
+    """Which models are where. Sent by the worker whenever it changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tiers: tuple[Tier, ...] = ()
+    residents: tuple[Resident, ...] = ()
+
+
+class LoraInfo(BaseModel):
+    """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    family: str = ""
+    kind: str = ""
+    rank: int | None = None
+    size_bytes: int = 0
+    trigger_words: tuple[str, ...] = ()
+    base_model: str = ""
+    preview: Path | None = None
+    problem: str = ""
 
 
 class TokenCount(BaseModel):
@@ -227,13 +286,20 @@ class TokenCount(BaseModel):
 
 
 class EngineStatus(BaseModel):
-    """What the engine is doing: "starting" until the libraries are loaded, "restarting" after a crash."""
+    """What the engine is doing: "starting" until the libraries are loaded, "restarting" after a crash.
+
+    `loading` is the load that was asked for by itself and goes on now. `notice` says what became of the last command
+    about a model where it did not do as asked. `hashing` names the file that is being hashed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     state: Literal["starting", "ready", "busy", "restarting", "stopped"]
     detail: str = ""
     waiting: int = 0
+    loading: Loading | None = None
+    notice: str = ""
+    hashing: str = ""
 
 
 class Engine(Protocol):
@@ -249,8 +315,16 @@ class Engine(Protocol):
         """The checkpoints there are now, the default first."""
         ...
 
+    def vaes(self) -> Sequence[str]:
+        """Names of the VAEs that can be chosen instead of a checkpoint's own."""
+        ...
+
     def problems(self) -> Sequence[str]:
         """A sentence for each file among the checkpoints that cannot be used."""
+        ...
+
+    def loras(self) -> Sequence[LoraInfo]:
+        """The LoRAs there are now, by name; of many new ones some with their name alone until the next call."""
         ...
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
@@ -258,6 +332,37 @@ class Engine(Protocol):
         ...
 
     def status(self) -> EngineStatus: ...
+
+    def memory(self) -> MemoryReport:
+        """Which models are in memory, as the worker last told; empty where there is no worker."""
+        ...
+
+    def load(self, name: str) -> None:
+        """Have a checkpoint loaded once the running job has ended. Raises `UserError` if there is none of that name.
+
+        This and the next three return before it is done; what goes wrong then is told by `status().notice`.
+        """
+        ...
+
+    def stop_loading(self) -> None:
+        """Give up the load that goes on and those that wait; what was loaded before stays."""
+        ...
+
+    def keep(self, name: str, keep: bool) -> None:
+        """Keep a checkpoint in memory once it is loaded, or no longer. Raises `UserError` as `load`."""
+        ...
+
+    def unload(self, name: str) -> None:
+        """Free a checkpoint's memory, and keep it no longer. Raises `UserError` as `load`."""
+        ...
+
+    def rescan(self) -> None:
+        """Look at the folders again, also for what is to be hashed."""
+        ...
+
+    def read_ahead(self, name: str) -> None:
+        """A job with this checkpoint may come: have its files read while something else runs. Never raises."""
+        ...
 
     def close(self) -> None:
         """Stop the worker. Waiting jobs fail with a sentence."""

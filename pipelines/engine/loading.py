@@ -2,25 +2,30 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import transformers
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from diffusers.models.modeling_utils import no_init_weights
+from safetensors import SafetensorError
+from transformers import CLIPTextConfig, CLIPTokenizer
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
-from pipelines.engine.families import CONFIGS, FAMILIES
+from pipelines.engine.families import CONFIGS, FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
+from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
 
 Components = dict[str, Any]
 """By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
@@ -28,38 +33,54 @@ Components = dict[str, Any]
 Report = Callable[[Event], None]
 """Takes what is told while loading; may raise `Cancelled`."""
 
-_CLASSES: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModel,
-    "text_encoder_2": CLIPTextModelWithProjection,
-}
-_TORN = (BrokenFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
+Tensors = Mapping[str, torch.Tensor]
+
+REPORT_BYTES = 32 * 2**20
+"""Of weights, between two reports."""
+
+_READ_HERE = {"UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection"}
+"""Classes whose weights are read by this module from folders, too; the libraries read those of the others."""
+
+_IN_CHANNELS_LAST = ("unet", "transformer", "vae")
+_TORN = (BrokenFile, UnsafeFile, SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What the libraries raise for files whose content does not fit together."""
 
 
-def load(model: Model, policy: Policy, report: Report) -> Components:
-    """The components of `model` in main memory, in the policy's precision for it, on the CPU and ready to run.
+def load(model: Model, policy: Policy, report: Report, known: Collection[str] = ()) -> Components:
+    """The components of `model` but for those `known`, in main memory, in the policy's precision and memory format.
 
-    The weights are copies: what later happens to the files does not reach them. Raises `ModelCorrupt`,
-    `ModelFileGone`, and `MemoryError` or `torch.OutOfMemoryError`.
+    The weights of each lie in one block, read straight from the files and converted on the way. They are copies: what
+    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and `MemoryError` or
+    `torch.OutOfMemoryError`.
     """
     assert model.path is not None
-    family = FAMILIES[model.family]
-    dtype = getattr(torch, policy.dtype_for(model.parameters))
+    parts = [part for part in model.parts if part not in known]
+    loader = _Loader(model, policy, report, len(parts))
     components: Components = {}
-    with _errors_as_corrupt(model), _one_file(model.path) as tensors:
-        for index, part in enumerate(family.components):
-            report(Loading(what=f"{model.name}: {part.replace('_', ' ')}", fraction=index / len(family.components)))
-            if model.path.is_dir():
-                components[part] = _from_folder(part, model, dtype)
-            else:
-                components[part] = _from_single_file(part, model, tensors, dtype)
+    with _errors_as_corrupt(model), loader:
+        for part in parts:
+            components[part] = loader.part(part)
         if model.family == "sdxl" and model.path.is_dir():
             index = single_file.base_config(model.path / "model_index.json")
             components["force_zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
     report(Loading(what=model.name, fraction=1.0))
     return components
+
+
+def files_read(model: Model) -> Iterator[Path]:
+    """The files that loading `model` needs, whether they are there or not."""
+    assert model.path is not None
+    if model.layout == "single-file":
+        yield model.path
+        return
+    yield model.path / "model_index.json"
+    for part in model.parts:
+        folder = model.path / part
+        if part == "scheduler":
+            yield folder / "scheduler_config.json"
+        elif part in WEIGHT_STEMS:
+            yield folder / "config.json"
+            yield from weights_of(folder).files or (folder / f"{WEIGHT_STEMS[part]}.safetensors",)
 
 
 @contextlib.contextmanager
@@ -81,72 +102,154 @@ def _errors_as_corrupt(model: Model) -> Iterator[None]:
 def _gone(model: Model) -> Path | None:
     """A file that is needed and not there."""
     with contextlib.suppress(BrokenFile, OSError):
-        return next((file for file in _files_read(model) if not file.is_file()), None)
+        return next((file for file in files_read(model) if not file.is_file()), None)
     return None
 
 
-def _files_read(model: Model) -> Iterator[Path]:
-    """The files that loading `model` needs, whether they are there or not."""
-    assert model.path is not None
-    if model.layout == "single-file":
-        yield model.path
-        return
-    yield model.path / "model_index.json"
-    for part in FAMILIES[model.family].components:
-        folder = model.path / part
+class _Loader:
+    """One load of one model, in `parts` parts. As a `with`; a single file is open all the while, a folder's part by
+    part."""
+
+    def __init__(self, model: Model, policy: Policy, report: Report, parts: int):
+        assert model.path is not None
+        self._model = model
+        self._path = model.path
+        self._family = FAMILIES[model.family]
+        self._dtype = getattr(torch, self._family.fitting(policy.dtype_for(model.parameters)))
+        self._channels_last = policy.channels_last and self._dtype != torch.float32
+        self._pinned = policy.device == "cuda"
+        self._report = report
+        self._parts = parts
+        self._done = 0
+        self._copier = Copier()
+        self._single_file = WeightFiles((model.path,) if model.path.is_file() else ())
+
+    def __enter__(self) -> None:
+        self._single_file.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._single_file.__exit__(*error)
+
+    def part(self, part: str) -> Any:
+        self._tell(part, 0.0)
+        component = self._from_folder(part) if self._path.is_dir() else self._from_single_file(part)
+        self._done += 1
+        return component
+
+    def _tell(self, part: str, fraction: float) -> None:
+        what = f"{self._model.name}: {part.replace('_', ' ')}"
+        self._report(Loading(what=what, fraction=min(1.0, (self._done + fraction) / self._parts)))
+
+    def _from_folder(self, part: str) -> Any:
+        folder = self._path / part
+        kind = class_of(self._family, part)
+        if part.startswith("tokenizer"):
+            if kind is CLIPTokenizer:
+                read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
+            return _tokenizer(kind, _TokenizerFolder(_digest_of(folder), folder))
         if part == "scheduler":
-            yield folder / "scheduler_config.json"
-        elif part in WEIGHT_STEMS:
-            yield folder / "config.json"
-            yield from weights_of(folder).files or (folder / f"{WEIGHT_STEMS[part]}.safetensors",)
+            return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
+        if kind.__name__ not in _READ_HERE:
+            return self._by_the_library(part, kind)
+        component = _empty(kind, _config_in(folder, kind))
+        paths = weights_of(folder).files
+        if not paths:
+            raise FileNotFoundError(f"{part} has no weights")
+        with WeightFiles(paths) as files:
+            return self._filled(part, component, files, _renamed(component, files.tensors))
+
+    def _by_the_library(self, part: str, kind: Any) -> Any:
+        options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        if part.startswith("text_encoder"):
+            options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+        else:
+            options["disable_mmap"] = True
+        folder = self._path / part
+        options["variant"] = weights_of(folder).variant
+        component, info = kind.from_pretrained(folder, dtype=self._dtype, **options)
+        self._check(part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
+        if part.startswith("text_encoder"):
+            for parameter in component.parameters():
+                parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
+        elif self._channels_last and part in _IN_CHANNELS_LAST:
+            component.to(memory_format=torch.channels_last)
+        return component.eval().requires_grad_(False)
+
+    def _from_single_file(self, part: str) -> Any:
+        tensors = self._single_file.tensors
+        if part.startswith("tokenizer"):
+            return _clip_tokenizer(single_file.padding_of(self._family, part))
+        if part == "scheduler":
+            return _scheduler(single_file.scheduler_config(self._family, tensors, self._model.prediction), self._family)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        component = _empty(class_of(self._family, part), single_file.component_config(self._family, part, shapes))
+        state = single_file.converted(part, component, tensors)
+        unknown = len(state.keys() - component.state_dict().keys())
+        return self._filled(part, component, self._single_file, state, unknown)
+
+    def _check(self, part: str, missing: int, unknown: int) -> None:
+        if missing or unknown:
+            raise ModelCorrupt(self._model.name, f"its {part} lacks {missing} tensors and has {unknown} unknown ones")
+
+    def _filled(self, part: str, component: Any, files: WeightFiles, state: Tensors, unknown: int = 0) -> Any:
+        """The empty `component` with the weights of `state`, which are in `files`. Raises `ModelCorrupt`."""
+        wanted = component.state_dict()
+        lacking = sum(name not in state or state[name].shape != tensor.shape for name, tensor in wanted.items())
+        self._check(part, lacking, unknown)
+        layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
+        block = new_block(layout.size, pinned=self._pinned)
+        weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
+        read = told = 0
+        for name, source in files.in_order({name: state[name] for name in wanted}):
+            self._copier.copy(weights[name], source)
+            read += weights[name].nbytes
+            if read >= told + REPORT_BYTES:
+                told = read
+                self._tell(part, read / layout.size)
+        component.load_state_dict(weights, assign=True)
+        return component.eval().requires_grad_(False)
 
 
-@contextlib.contextmanager
-def _one_file(path: Path) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors of a single file, mapped and not read yet; nothing for a folder."""
-    if path.is_dir():
-        yield {}
-        return
-    with safe_open(path, framework="pt") as file:
-        yield {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _config_in(folder: Path, kind: Any) -> Any:
+    if issubclass(kind, transformers.PreTrainedModel):
+        return CLIPTextConfig.from_pretrained(folder, local_files_only=True)
+    return kind.load_config(folder, local_files_only=True)
 
 
-def _from_folder(part: str, model: Model, dtype: torch.dtype) -> Any:
-    assert model.path is not None
-    folder = model.path / part
-    if part.startswith("tokenizer"):
-        read_tokenizer(folder)  # says what is wrong with it; transformers raises bare exceptions
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    if part == "scheduler":
-        return _scheduler(single_file.base_config(folder / "scheduler_config.json"), model.family)
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
-    if part.startswith("text_encoder"):
-        options["attn_implementation"] = "sdpa"  # else the config could name a kernel to be fetched from the Hub
+def _renamed(component: Any, tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors of a folder under the names that `component` has for them; what it does not have is left out.
+
+    transformers moved the level `text_model` of text encoders in version 5.6; diffusers renamed a VAE's attention.
+    """
+    known = component.state_dict().keys()
+    state = dict(tensors)
+    if isinstance(component, diffusers.ModelMixin):
+        component._fix_state_dict_keys_on_load(state)  # pyright: ignore[reportArgumentType]
     else:
-        options["disable_mmap"] = True
-    variant = weights_of(folder).variant
-    component, info = _CLASSES[part].from_pretrained(folder, variant=variant, dtype=dtype, **options)
-    _check_keys(model.name, part, len(info["missing_keys"]) + len(info["mismatched_keys"]), 0)
-    if part.startswith("text_encoder"):
-        for parameter in component.parameters():
-            parameter.data = parameter.data.clone()  # transformers leaves what needs no cast mapped to the file
-    return component.eval().requires_grad_(False)
+        level = "text_model."
+        for name, tensor in tensors.items():
+            state |= dict.fromkeys((name.removeprefix(level), level + name), tensor)
+    return {name: tensor for name, tensor in state.items() if name in known}
 
 
-def _from_single_file(part: str, model: Model, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
-    family = FAMILIES[model.family]
-    if part.startswith("tokenizer"):
-        return _clip_tokenizer("!" if part == "tokenizer_2" else "<|endoftext|>")
-    if part == "scheduler":
-        return _scheduler(single_file.scheduler_config(family, tensors), model.family)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    component = _empty(part, single_file.component_config(family, part, shapes))
-    state = single_file.converted(part, component, tensors)
-    # A copy even where the precision is right already: a mapped file that is overwritten would change the weights.
-    state = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in state.items()}
-    missing, unexpected = component.load_state_dict(state, strict=False, assign=True)
-    _check_keys(model.name, part, len(missing), len(unexpected))
-    return component.eval().requires_grad_(False)
+@dataclass(frozen=True, slots=True)
+class _TokenizerFolder:
+    """A folder as what its files hold: most checkpoints have the same tokenizer."""
+
+    digest: str
+    path: Path = field(compare=False)
+
+
+def _digest_of(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(file for file in folder.iterdir() if file.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(kind: Any, folder: _TokenizerFolder) -> Any:
+    return kind.from_pretrained(folder.path, local_files_only=True)
 
 
 @functools.cache
@@ -154,23 +257,25 @@ def _clip_tokenizer(padding: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(CONFIGS / "clip", local_files_only=True, pad_token=padding)
 
 
-def _empty(part: str, config: dict[str, Any]) -> Any:
-    """The component with shapes but without memory."""
-    with init_empty_weights():
-        if part.startswith("text_encoder"):
-            return _CLASSES[part](CLIPTextConfig(**config))
-        return _CLASSES[part].from_config(config)
+def class_of(family: Family, part: str) -> Any:
+    """The class of the family's component `part`."""
+    name = family.components[part]
+    return getattr(diffusers, name, None) or getattr(transformers, name)
 
 
-def _scheduler(config: dict[str, Any], family: str) -> Any:
+def _empty(kind: Any, config: Any) -> Any:
+    """The component with shapes but without memory, of a config of its kind or the values of one."""
+    with init_empty_weights(), no_init_weights():
+        if not issubclass(kind, transformers.PreTrainedModel):
+            return kind.from_config(config)
+        config = CLIPTextConfig(**config) if isinstance(config, dict) else config
+        config._attn_implementation = "sdpa"  # else it could name a kernel to be fetched from the Hub
+        return kind(config)
+
+
+def _scheduler(config: dict[str, Any], family: Family) -> Any:
     """The scheduler that the config names, or the family's where diffusers has none of that name."""
     named = getattr(diffusers, str(config.get("_class_name")), None)
     is_scheduler = isinstance(named, type) and issubclass(named, diffusers.SchedulerMixin)
-    usual = diffusers.EulerDiscreteScheduler if family == "sdxl" else diffusers.PNDMScheduler
-    scheduler_class: Any = named if is_scheduler else usual
+    scheduler_class: Any = named if is_scheduler else class_of(family, "scheduler")
     return scheduler_class.from_config(config)
-
-
-def _check_keys(name: str, part: str, missing: int, unexpected: int) -> None:
-    if missing or unexpected:
-        raise ModelCorrupt(name, f"its {part} lacks {missing} tensors and has {unexpected} unknown ones")

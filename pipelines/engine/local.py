@@ -5,15 +5,18 @@ import logging
 import multiprocessing
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.engine import worker
 from pipelines.engine.catalog import STARTER_NAME, Catalog
 from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.hashes import Hashes
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -21,13 +24,18 @@ from pipelines.engine.jobs import (
     Event,
     Failed,
     Job,
+    Loading,
+    LoraInfo,
+    MemoryReport,
     ModelInfo,
     Queued,
     Stopped,
     TokenCount,
     Warned,
 )
+from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
+from pipelines.engine.residency import Command, Residency
 from pipelines.engine.tokens import TokenCounter
 from presets.errors import InvalidField, UserError
 from presets.requests import AnyRequest
@@ -64,6 +72,7 @@ class LocalEngine:
         self._settings = settings
         self._runners = runners
         self._catalog = Catalog(settings.model_roots)
+        self._loras = LoraFiles(self._catalog)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -73,6 +82,8 @@ class LocalEngine:
         self._detail = "Loading PyTorch and diffusers…"
         self._failed_starts = 0
         self._ended: UserError | None = None
+        self._residency = Residency()
+        self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
         self._closing = False
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
         self._connection: Connection | None = None
@@ -82,6 +93,7 @@ class LocalEngine:
     def start(self) -> "LocalEngine":
         """Start the worker. Call once."""
         self._supervisor.start()
+        self._hashes.start()
         return self
 
     # What faces call
@@ -98,8 +110,10 @@ class LocalEngine:
             self._forget_oldest()
             self._waiting.append(job)
             job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
-            for warning in request.warnings:
+            for warning in dict.fromkeys((*request.warnings, *resolved.warnings)):
                 job.put(Warned(message=warning))
+            if self._current is not None and len(self._waiting) == 1:
+                self._read_next_ahead()
         self._wake()
         return job
 
@@ -107,12 +121,37 @@ class LocalEngine:
         return self._jobs.get(identifier)
 
     def models(self) -> Sequence[ModelInfo]:
-        return [self._info(model) for model in self._catalog.list()]
+        first: dict[str, str] = {}
+        infos = []
+        for model in (*self._catalog.list(), *self._loaded_from_elsewhere()):
+            info = self._info(model)
+            original = first.setdefault(info.sha256, info.name) if info.sha256 else info.name
+            infos.append(info.model_copy(update={"duplicate_of": "" if original == info.name else original}))
+        if not all(info.sha256 for info in infos):
+            self._hashes.look_again()
+        return infos
+
+    def _loaded_from_elsewhere(self) -> Iterator[Model]:
+        """Models in memory that are in no folder of the catalog's: those of the Hub."""
+        for resident in self.memory().residents:
+            with suppress(UserError):
+                model = self._catalog.find(resident.name)
+                if model.layout == "hub":
+                    yield model
 
     def _info(self, model: Model) -> ModelInfo:
         folder = self._settings.model_roots[0] / "checkpoints"
-        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else ""
-        return model.info().model_copy(update={"note": note})
+        info = model.info()
+        note = STARTER_NOTE.format(folder=folder) if model.name == STARTER_NAME else info.note
+        info = info.model_copy(update={"note": note, "sha256": self._hashes.of(model)})
+        with self._lock:
+            return self._residency.described(info)
+
+    def vaes(self) -> Sequence[str]:
+        return [file.name for file in self._catalog.vaes()]
+
+    def loras(self) -> Sequence[LoraInfo]:
+        return self._loras.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
@@ -126,9 +165,59 @@ class LocalEngine:
     def status(self) -> EngineStatus:
         with self._lock:
             busy = self._state == "ready" and self._current is not None
-            return EngineStatus(state="busy" if busy else self._state, detail=self._detail, waiting=len(self._waiting))
+            loading = self._residency.loading
+            return EngineStatus(
+                state="busy" if busy else self._state,
+                detail=f"Loading {loading.what}…" if loading else self._detail,
+                waiting=len(self._waiting),
+                loading=loading,
+                notice=self._residency.notice,
+                hashing=self._hashes.hashing,
+            )
+
+    def memory(self) -> MemoryReport:
+        with self._lock:
+            return self._residency.memory
+
+    def load(self, name: str) -> None:
+        self._ask(Command("load", self._catalog.find(name).name))
+
+    def stop_loading(self) -> None:
+        with self._lock:
+            going_on = self._residency.stop_loading()
+            if going_on:
+                self._send({"do": "cancel", "job": going_on})
+
+    def keep(self, name: str, keep: bool) -> None:
+        self._ask(Command("keep", self._catalog.find(name).name, keep))
+
+    def unload(self, name: str) -> None:
+        if name not in {resident.name for resident in self.memory().residents}:  # else its files may be gone
+            name = self._catalog.find(name).name
+        with self._lock:
+            if self._residency.is_kept(name):
+                self._residency.ask(Command("keep", name, keep=False))
+        self._ask(Command("unload", name))
+
+    def _ask(self, command: Command) -> None:
+        with self._lock:
+            if self._ended is not None:
+                raise self._ended.with_traceback(None)
+            self._residency.ask(command)
+        self._wake()
+
+    def rescan(self) -> None:
+        self._hashes.look_again()
+
+    def read_ahead(self, name: str) -> None:
+        with suppress(UserError):
+            model = self._catalog.find(name)
+            with self._lock:
+                if model.path is not None and self._state == "ready":
+                    self._send({"do": "read_ahead", "model": model.name})
 
     def close(self) -> None:
+        self._hashes.close()
         with self._lock:
             self._closing = True
         self._wake()
@@ -139,8 +228,15 @@ class LocalEngine:
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
+        model.check_task(request.kind)
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
-        self._catalog.check_loras(resolved.all_loras)
+        if resolved.vae:
+            file = self._catalog.find_vae(resolved.vae)
+            file.check_family(FAMILIES[model.family])
+            resolved = resolved.model_copy(update={"vae": file.name})
+        family = None if model.path is None else model.family
+        resolved = resolved.with_loras_named(self._loras.listed_names([use.name for use in resolved.all_loras], family))
+        model.check_size(resolved.width or 0, resolved.height or 0)
         pixels = (resolved.width or 0) * (resolved.height or 0)
         if pixels > self._settings.pixel_limit:
             raise InvalidField(
@@ -212,13 +308,39 @@ class LocalEngine:
             self._connection = here
 
     def _hand_out(self) -> None:
+        """Give an idle worker something to do: a command about a model, else the next job."""
         with self._lock:
-            if self._current is not None or not self._waiting or self._state != "ready":
+            if self._current is not None or self._residency.is_busy or self._state != "ready":
                 return
-            self._current = job = self._waiting.popleft()
-            self._tell_positions()
-        request = job.request.model_dump(mode="json")
-        self._send({"do": "run", "job": job.id, "request": request, "warnings": job.warnings})
+            command = self._residency.next()
+            if command is not None:
+                self._send(command.message())
+            elif self._waiting:
+                self._current = job = self._waiting.popleft()
+                self._tell_positions()
+                self._send(self._run_message(job))
+                self._read_next_ahead()
+
+    def _run_message(self, job: Job) -> dict[str, object]:
+        checkpoint = self._hashes.of_checkpoint(job.request.checkpoint)
+        return {
+            "do": "run",
+            "job": job.id,
+            "request": job.request.model_dump(mode="json"),
+            "warnings": job.warnings,
+            "hashes": {"checkpoint": checkpoint} if checkpoint else {},
+        }
+
+    def _read_next_ahead(self) -> None:
+        """Have the checkpoint of the next job read while another one's draws."""
+        if self._waiting and self._current and self._waiting[0].request.checkpoint != self._current.request.checkpoint:
+            self._send({"do": "read_ahead", "model": self._waiting[0].request.checkpoint})
+
+    def _is_idle(self) -> bool:
+        """Whether nobody waits for the worker."""
+        with self._lock:
+            at_work = self._current is not None or self._residency.is_busy or self._waiting
+            return self._state in ("ready", "stopped") and not at_work
 
     def _send(self, message: dict[str, object]) -> None:
         with self._lock:
@@ -242,8 +364,21 @@ class LocalEngine:
         elif "ready" in message:
             with self._lock:
                 self._state, self._detail, self._failed_starts = "ready", message["ready"], 0
-        else:
+            self._hashes.look_again()
+        elif "event" in message:
             self._pass_on(message["job"], EVENT.validate_python(message["event"]))
+        else:
+            self._note(message)
+
+    def _note(self, message: Mapping[str, Any]) -> None:
+        """Take what the worker tells of its models."""
+        with self._lock:
+            if "memory" in message:
+                self._residency.report(message["memory"])
+            elif "loading" in message:
+                self._residency.loading = Loading.model_validate(message["loading"])
+            else:
+                self._residency.ended(message["notice"])
 
     def _pass_on(self, identifier: str, event: Event) -> None:
         job = self._jobs.get(identifier)
@@ -261,6 +396,7 @@ class LocalEngine:
             self._failed_starts += died_early
             self._connection = None
             job, self._current = self._current, None
+            self._residency.worker_died()
             self._state, self._detail = "restarting", "The worker is being restarted…"
         if job is not None:
             self._fail(job, WorkerDied(exit_code))
@@ -275,6 +411,7 @@ class LocalEngine:
             jobs = [*self._waiting, *([self._current] if self._current else [])]
             self._waiting.clear()
             self._current = None
+            self._residency.worker_died()
         for job in jobs:
             self._fail(job, reason)
 

@@ -5,44 +5,52 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
-from pipelines.engine.families import (
-    CONFIGS,
-    FAMILIES,
-    ONLY_THESE,
-    Family,
-    OtherKind,
-    Prediction,
-    check_input_channels,
-    recognise,
-)
+from pipelines.engine.families import CONFIGS, FAMILIES, Family, Prediction, Variant
+from pipelines.engine.gguf import what_is_in
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
 from pipelines.engine.jobs import ModelInfo
-from presets.errors import shortened
+from pipelines.engine.pickles import UnsafeFile, read_pickled
+from pipelines.engine.recognition import (
+    ONLY_THESE,
+    OtherKind,
+    Recognised,
+    prediction_of,
+    recognise,
+    sidecar_of,
+    variant_of,
+)
+from presets.errors import InvalidField, UserError, shortened
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 
 CONFIG_LIMIT = 2**20
+GGUF = ".gguf"
+PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 STILL_COPYING_SECONDS = 2.0
 WEIGHT_STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
     "text_encoder_2": "model",
+    "text_encoder_3": "model",
+    "transformer": "diffusion_pytorch_model",
 }
+_OTHER_PARTS = ("scheduler", "tokenizer", "tokenizer_2", "tokenizer_3")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A checkpoint.
 
-    `name` is unique in the catalog, `family` a key of `FAMILIES`. A "hub" model has no `path`, and family and
-    native size are guesses, before it is downloaded. `native_size` is (width, height) in pixels; `parameters` counts
-    the UNet's numbers. `identity` changes when any of the files does.
+    `name` is unique in the catalog, `family` a key of `FAMILIES`, `variant` the name of one of its variants or "".
+    A "hub" model has no `path`, and family and native size are guesses, before it is downloaded. `native_size` is
+    (width, height) in pixels; `parameters` counts the denoiser's numbers, `parts` names the components that are there.
+    `identity` changes when any of the files does.
     """
 
     name: str
@@ -54,19 +62,67 @@ class Model:
     prediction: Prediction
     parameters: int
     identity: str
+    variant: str = ""
+    parts: tuple[str, ...] = ()
     kind: Literal["checkpoint"] = "checkpoint"
 
     @property
     def tokenizer_folder(self) -> Path:
-        """Of the (first) tokenizer: holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
+        """Of the (first) CLIP tokenizer: holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
         if self.path is not None and self.path.is_dir():
-            return self.path / "tokenizer"
+            return self.path / next(part for part in self.parts if part.startswith("tokenizer"))
         return CONFIGS / "clip"
+
+    @property
+    def pipelines(self) -> Mapping[str, str]:
+        """The diffusers class of each task that this model can do."""
+        variant = self._variant
+        return variant.pipelines if variant else FAMILIES[self.family].pipelines
+
+    @property
+    def title(self) -> str:
+        """The family, and the variant where it is one: "Stable Diffusion 1.x inpainting"."""
+        title, variant = FAMILIES[self.family].title, self._variant
+        return f"{title} {variant.what}" if variant else title
+
+    @property
+    def made_for(self) -> str:
+        """What a model that cannot make pictures from words does; else an empty text."""
+        return self._variant.made_for if self._variant else FAMILIES[self.family].made_for
+
+    @property
+    def _variant(self) -> Variant | None:
+        return FAMILIES[self.family].variant(self.variant)
+
+    def check_task(self, task: str) -> None:
+        """Raise `ModelFamily` for a task that the model was not made for."""
+        if task not in self.pipelines:
+            words = task.replace("-", " ")
+            raise ModelFamily(self.name, f"a {self.title} checkpoint", f"{self.made_for}, and cannot do {words}")
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise `InvalidField` for a side that the family cannot have."""
+        grid = FAMILIES[self.family].grid
+        for field, side in (("width", width), ("height", height)):
+            if side % grid:
+                nearest = max(round(side / grid) * grid, SIDE_MINIMUM)
+                raise InvalidField(
+                    field,
+                    f"{field.capitalize()} cannot be {side} with {self.title}: must be a multiple of {grid}; the "
+                    f"nearest is {nearest}.",
+                    code="E-SIZE",
+                )
 
     def info(self) -> ModelInfo:
         """The model as faces show it."""
-        title = FAMILIES[self.family].title
-        return ModelInfo(name=self.name, family=title, native_size=self.native_size, size_bytes=self.size_bytes)
+        note = f"{self.made_for[0].upper()}{self.made_for[1:]}." if self.made_for else ""
+        return ModelInfo(
+            name=self.name,
+            family=self.title,
+            native_size=self.native_size,
+            size_bytes=self.size_bytes,
+            note=note,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +140,61 @@ def identity_of(paths: Iterator[Path]) -> str:
     return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
-def files_of(folder: Path) -> Iterator[Path]:
-    """The files of a diffusers folder and of its component folders, in order of name."""
-    for path in sorted(folder.iterdir()):
+def files_of(checkpoint: Path) -> Iterator[Path]:
+    """A single file and the config beside it, or those of a diffusers folder and its component folders, by name."""
+    if not checkpoint.is_dir():
+        yield checkpoint
+        yield from (path for path in (sidecar_of(checkpoint),) if path.is_file())
+        return
+    for path in sorted(checkpoint.iterdir()):
         if path.is_file():
             yield path
-        elif path.name in WEIGHT_STEMS or path.name in ("scheduler", "tokenizer", "tokenizer_2"):
+        elif path.name in WEIGHT_STEMS or path.name in _OTHER_PARTS:
             yield from (inner for inner in sorted(path.iterdir()) if inner.is_file())
 
 
 def inspect_file(path: Path, name: str) -> Model:
-    """The checkpoint in the single file `path`. Raises `ModelCorrupt`, `ModelFamily`, and `OSError` if it vanishes."""
-    identity = identity_of(iter((path,)))
+    """The checkpoint in the single file `path`.
+
+    Raises `ModelCorrupt`, `ModelFamily`, `ModelUnsafe`, and `OSError` if it vanishes.
+    """
+    identity = identity_of(files_of(path))
+    if path.suffix.lower() == GGUF:
+        raise _gguf(path, name)
     header = _header(path, name)
     try:
         found = recognise(header)
     except OtherKind as other:
         raise ModelFamily(name, other.what, other.advice) from None
-    native_size = FAMILIES[found.family].native_size
-    size = path.stat().st_size
+    prediction = prediction_of(path, header, found)
     return Model(
-        name, found.family, path, "single-file", native_size, size, found.prediction, found.parameters, identity
+        name=name,
+        family=found.family,
+        path=path,
+        layout="single-file",
+        native_size=_native_size_of_file(found, prediction),
+        size_bytes=path.stat().st_size,
+        prediction=prediction,
+        parameters=found.parameters,
+        identity=identity,
+        variant=found.variant,
+        parts=tuple(FAMILIES[found.family].components),
     )
+
+
+def _gguf(path: Path, name: str) -> UserError:
+    """Why the GGUF file `path` is no checkpoint."""
+    try:
+        what = what_is_in(path)
+    except BrokenFile as problem:
+        return ModelCorrupt(name, str(problem))
+    advice = "it lacks text encoder and VAE, and this version does not read GGUF; use the diffusers folder"
+    return ModelFamily(name, f"{what} in GGUF", advice)
+
+
+def _native_size_of_file(found: Recognised, prediction: Prediction) -> tuple[int, int]:
+    """The family's; SD 2.x predicts v where it was trained on 768 pixels."""
+    return (768, 768) if found.family == "sd2" and prediction == "v_prediction" else FAMILIES[found.family].native_size
 
 
 def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "folder") -> Model:
@@ -116,24 +205,37 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
     """
     identity = identity_of(files_of(path))
     index = _config(path / "model_index.json", name)
-    family = _family_of_class(str(index.get("_class_name")), name)
-    unet = _config(path / "unet" / "config.json", name)
+    class_name = str(index.get("_class_name"))
+    family = _family_of_class(class_name, name)
+    denoiser = _config(path / family.denoiser / "config.json", name)
+    if family.name == "sd1" and _is_sd2(denoiser):
+        family = FAMILIES["sd2"]
+    elif class_name in _PIPELINES_OF["sdxl-refiner"] and _is_missing(index, "text_encoder"):
+        family = FAMILIES["sdxl-refiner"]
     vae = _config(path / "vae" / "config.json", name)
     scheduler = _config(path / "scheduler" / "scheduler_config.json", name)
-    _check_unet(unet, family, name)
-    _check_tokenizers(path, family, name)
-    headers = {part: _part_headers(path / part, name) for part in WEIGHT_STEMS if part in family.components}
+    parts = tuple(part for part in family.components if part not in family.optional or (path / part).is_dir())
+    _check_tokenizers(path, [part for part in parts if family.components[part] == "CLIPTokenizer"], name)
+    headers = {part: _part_headers(path / part, name) for part in parts if part in WEIGHT_STEMS}
     return Model(
         name=name,
         family=family.name,
         path=path,
         layout=layout,
-        native_size=_native_size(unet, vae, family),
+        native_size=_native_size(denoiser, vae, family),
         size_bytes=sum(file.stat().st_size for part in headers for file in weights_of(path / part).files),
-        prediction="v_prediction" if scheduler.get("prediction_type") == "v_prediction" else "epsilon",
-        parameters=sum(header.count() for header in headers["unet"]),
+        prediction=_prediction_of_folder(scheduler, family),
+        parameters=sum(header.count() for header in headers[family.denoiser]),
         identity=identity,
+        variant=_variant_of_folder(denoiser, family, name),
+        parts=parts,
     )
+
+
+def _prediction_of_folder(scheduler: dict[str, Any], family: Family) -> Prediction:
+    if family.denoiser == "transformer":
+        return "flow"
+    return "v_prediction" if scheduler.get("prediction_type") == "v_prediction" else "epsilon"
 
 
 def weights_of(folder: Path) -> Weights:
@@ -164,10 +266,17 @@ def _part_headers(folder: Path, name: str) -> list[Header]:
     return [_header(file, name) for file in files]
 
 
+def header_of(path: Path) -> Header:
+    """The tensors of a safetensors or pickled file and where they lie. Raises `BrokenFile`, `UnsafeFile`, `OSError`."""
+    return read_pickled(path) if path.suffix.lower() in PICKLED else read_header(path)
+
+
 def _header(path: Path, name: str) -> Header:
     try:
         _check_regular(path)
-        return read_header(path)
+        return header_of(path)
+    except UnsafeFile as problem:
+        raise ModelUnsafe(name, str(problem)) from None
     except IncompleteFile as problem:
         fresh = time.time() - path.stat().st_mtime < STILL_COPYING_SECONDS
         raise ModelCorrupt(name, "it is still being copied" if fresh else str(problem)) from None
@@ -207,32 +316,51 @@ def _check_regular(path: Path) -> None:
 
 def _family_of_class(class_name: str, name: str) -> Family:
     for family in FAMILIES.values():
-        if class_name in family.pipelines.values():
+        if class_name in _PIPELINES_OF[family.name]:
             return family
     raise ModelFamily(name, f"a folder for {shortened(class_name)}", ONLY_THESE)
 
 
-def _check_unet(unet: dict[str, Any], family: Family, name: str) -> None:
+def _is_missing(index: dict[str, Any], part: str) -> bool:
+    """Whether model_index.json says that there is none: `[null, null]`, or not a word of it."""
+    return index.get(part) in (None, [None, None])
+
+
+def _is_sd2(unet: dict[str, Any]) -> bool:
+    """SD 2.x reads text of width 1024, and mixes in linear layers what SD 1.x does in convolutions."""
+    return unet.get("cross_attention_dim") == 1024 or unet.get("use_linear_projection") is True
+
+
+_PIPELINES_OF: Mapping[str, frozenset[str]] = {
+    family.name: frozenset(
+        class_name
+        for pipelines in (family.pipelines, *(variant.pipelines for variant in family.variants.values()))
+        for class_name in pipelines.values()
+    )
+    for family in FAMILIES.values()
+}
+"""Family -> the classes that its folders may name."""
+
+
+def _variant_of_folder(denoiser: dict[str, Any], family: Family, name: str) -> str:
     try:
-        check_input_channels(unet.get("in_channels", 4))
+        return variant_of(family, denoiser.get("in_channels", family.input_channels))
     except OtherKind as other:
         raise ModelFamily(name, other.what, other.advice) from None
-    if family.name == "sd1" and unet.get("cross_attention_dim") == 1024:
-        raise ModelFamily(name, "a Stable Diffusion 2.x checkpoint", ONLY_THESE)
 
 
-def _check_tokenizers(path: Path, family: Family, name: str) -> None:
-    for part in (part for part in family.components if part.startswith("tokenizer")):
+def _check_tokenizers(path: Path, parts: Iterable[str], name: str) -> None:
+    for part in parts:
         there = [(path / part / file).is_file() for file in ("tokenizer.json", "vocab.json", "merges.txt")]
         if not (there[0] or all(there[1:])):
             raise ModelCorrupt(name, f"{part}/ holds neither tokenizer.json nor vocab.json with merges.txt")
 
 
-def _native_size(unet: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
+def _native_size(denoiser: dict[str, Any], vae: dict[str, Any], family: Family) -> tuple[int, int]:
     """Latent side times the VAE's reduction; the family's own where that is no size that a request may have."""
     blocks = vae.get("block_out_channels")
     scale = 2 ** (len(blocks) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 10 else 0
-    sample = unet.get("sample_size")
+    sample = denoiser.get("sample_size")
     sides = sample if isinstance(sample, list) else [sample, sample]
     pixels = [side * scale for side in sides if type(side) is int]
     allowed = all(SIDE_MINIMUM <= side <= SIDE_MAXIMUM and side % SIDE_STEP == 0 for side in pixels)

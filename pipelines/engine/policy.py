@@ -19,7 +19,8 @@ long as in bfloat16 at 13 million numbers and 1.5 to 2 times at 50 million: belo
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What was found. `memory` in bytes (the device's own on CUDA), `cpus` those this process may use.
+    """What was found. `memory` in bytes (the device's own on CUDA), `main_memory` that of the machine beside it, `cpus`
+    those this process may use.
 
     `capability` is CUDA's compute capability; `xformers_runs` tells that its kernel was run here and gave the right
     numbers.
@@ -33,6 +34,7 @@ class Hardware:
     avx512_bf16: bool = False
     capability: tuple[int, int] | None = None
     xformers_runs: bool = False
+    main_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Policy:
     """What was decided.
 
     `small_dtype` is for UNets under `SMALL_MODEL`, `channels_last` for weights in less than float32 (there it slows),
-    `memory_budget` in bytes of weights, `preview_interval` in seconds (0: no previews).
+    `memory_budget` and `ram_budget` (of main memory, beside a GPU) in bytes of weights, `preview_interval` in seconds
+    (0: no previews).
     """
 
     device: Literal["cpu", "cuda"]
@@ -50,17 +53,26 @@ class Policy:
     channels_last: bool
     threads: int
     memory_budget: int
+    ram_budget: int = 0
     preview_interval: float = 0.25
 
     def dtype_for(self, parameters: int) -> Dtype:
         """The precision for a checkpoint whose UNet holds `parameters` numbers."""
         return self.small_dtype if parameters < SMALL_MODEL else self.dtype
 
+    @property
+    def budgets(self) -> dict[Literal["gpu", "ram"], int]:
+        """Bytes of weights for each tier of memory, the one that models run from first."""
+        if self.device == "cpu":
+            return {"ram": self.memory_budget}
+        return {"gpu": self.memory_budget, "ram": self.ram_budget}
+
     def __str__(self) -> str:
         small = "" if self.small_dtype == self.dtype else f" ({self.small_dtype} for small models)"
         return (
             f"{self.device}, {self.dtype}{small}, attention by {self.attention}, {self.threads} threads, "
             f"{self.memory_budget / 2**30:.1f} GiB for weights"
+            + (f", {self.ram_budget / 2**30:.1f} GiB of main memory" if self.device == "cuda" else "")
         )
 
 
@@ -83,6 +95,7 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         channels_last=dtype != "float32",
         threads=settings.threads or hardware.cpus,
         memory_budget=budget,
+        ram_budget=hardware.main_memory // 2 if settings.ram_budget is None else settings.ram_budget,
         preview_interval=settings.preview_interval,
     )
 
@@ -113,6 +126,7 @@ def detect(settings: Settings) -> Hardware:
             cpus=usable_cpus(),
             capability=(properties.major, properties.minor),
             xformers_runs=settings.attention != "sdpa" and _xformers_runs(),
+            main_memory=usable_memory(),
         )
     flags = _cpu_flags()
     return Hardware(

@@ -87,6 +87,22 @@ def build(name: Sampler, schedule: Schedule, base_config: Mapping[str, Any]) -> 
     return scheduled(**options)
 
 
+FLOW_SAMPLER: Sampler = "Euler"
+"""The one that families of flow matching are drawn with."""
+_FLOW_SCHEDULES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+
+
+def build_flow(schedule: Schedule, base_config: Mapping[str, Any]) -> SchedulerMixin:
+    """A fresh scheduler for flow matching (Euler's method), shifted as `base_config` says, for one run.
+
+    "automatic" is the checkpoint's own schedule.
+    """
+    chosen = {option: name == schedule for name, option in _FLOW_SCHEDULES.items()}
+    options = dict(base_config) if schedule == "automatic" else {**base_config, **chosen}
+    scheduler_class: Any = diffusers.FlowMatchEulerDiscreteScheduler
+    return scheduler_class.from_config(options)
+
+
 def noise_levels(alphas_cumprod: torch.Tensor) -> np.ndarray:
     """Sigma = sqrt((1 - a) / a) of every training timestep, ascending, shape (timesteps,)."""
     alphas = alphas_cumprod.double().cpu().numpy()

@@ -1,27 +1,35 @@
-"""Checkpoints in one file, in the original key layout (LDM for SD 1.x, SGM for SDXL), without internet.
+"""Checkpoints in one file, in the original key layout (LDM for SD 1.x and 2.x, SGM for SDXL), without internet.
 
 The family's base config says what cannot be seen in the file; whatever the shapes tell (widths, depths, layers) is
 taken from them, so that variants and tiny models load too. Keys are converted by diffusers' own functions.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.families import UNET, VAE, Family
+from pipelines.engine.families import Family, Prediction
+from pipelines.engine.recognition import UNET, VAE
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 TEXT_PREFIXES = {
-    ("sd1", "text_encoder"): "cond_stage_model.transformer.",
-    ("sdxl", "text_encoder"): "conditioner.embedders.0.transformer.",
-    ("sdxl", "text_encoder_2"): "conditioner.embedders.1.model.",
+    "sd1": {"text_encoder": "cond_stage_model.transformer."},
+    "sd2": {"text_encoder": "cond_stage_model.model."},
+    "sdxl": {
+        "text_encoder": "conditioner.embedders.0.transformer.",
+        "text_encoder_2": "conditioner.embedders.1.model.",
+    },
+    "sdxl-refiner": {"text_encoder_2": "conditioner.embedders.0.model."},
 }
-SDXL_HEAD_WIDTH = 64
+"""Family -> part -> what the names of its tensors begin with. Those that end in `model.` are open_clip's."""
+HEAD_WIDTH = 64
+"""Of the UNets from SD 2.x on; those of SD 1.x have eight heads whatever their width."""
 CLIP_HEAD_WIDTH = 64
-TIME_IDS = 6
-"""Numbers about sizes and crops that SDXL embeds beside the pooled text."""
+TIME_IDS = {"sdxl": 6, "sdxl-refiner": 5}
+"""How many numbers about sizes, crops and (the refiner) beauty are embedded beside the pooled text."""
 
 
 def component_config(family: Family, part: str, shapes: Shapes) -> dict[str, Any]:
@@ -33,23 +41,34 @@ def component_config(family: Family, part: str, shapes: Shapes) -> dict[str, Any
     if part == "unet":
         return base | _unet_config(family, shapes)
     if part == "vae":
-        return base | _vae_config(shapes)
-    prefix = TEXT_PREFIXES[family.name, part]
-    return base | (_open_clip_config(prefix, shapes) if part == "text_encoder_2" else _clip_config(prefix, shapes))
+        return base | vae_config(shapes, VAE)
+    prefix = TEXT_PREFIXES[family.name][part]
+    if not _is_open_clip(prefix):
+        return base | _clip_config(prefix, shapes)
+    config = _open_clip_config(prefix, shapes)
+    if family.name == "sd2":
+        config["num_hidden_layers"] -= 1  # it reads the last layer but one
+    return base | config
 
 
 def base_config(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def scheduler_config(family: Family, names: Mapping[str, Any]) -> dict[str, Any]:
-    """The family's scheduler; files made for v-prediction say so by empty tensors called `v_pred` and `ztsnr`."""
+def scheduler_config(family: Family, names: Mapping[str, Any], prediction: Prediction = "epsilon") -> dict[str, Any]:
+    """The family's scheduler for what the model predicts; files made for noise alone at the first step say so by an
+    empty tensor `ztsnr` beside `v_pred`."""
     config = base_config(family.configs / "scheduler" / "scheduler_config.json")
-    if family.name == "sdxl" and "v_pred" in names:
+    if prediction == "v_prediction" or "v_pred" in names:
         config["prediction_type"] = "v_prediction"
         if "ztsnr" in names:
             config |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     return config
+
+
+def padding_of(family: Family, part: str) -> str:
+    """The token that fills up what the family's tokenizer `part` makes."""
+    return "!" if part == "tokenizer_2" or family.name == "sd2" else "<|endoftext|>"
 
 
 def converted(part: str, model: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,13 +80,40 @@ def converted(part: str, model: Any, tensors: Mapping[str, Any]) -> dict[str, An
         return diffusers_names.convert_ldm_unet_checkpoint(tensors, model.config)
     if part == "vae":
         return diffusers_names.convert_ldm_vae_checkpoint(tensors, model.config)
-    if part == "text_encoder_2":
-        return diffusers_names.convert_open_clip_checkpoint(model, tensors, TEXT_PREFIXES["sdxl", part])
-    state = diffusers_names.convert_ldm_clip_checkpoint(tensors)
+    prefix = _text_prefix(part, tensors)
+    if _is_open_clip(prefix):
+        state = _without_later_layers(diffusers_names.convert_open_clip_checkpoint(model, tensors, prefix), model)
+    else:
+        state = diffusers_names.convert_ldm_clip_checkpoint(tensors)
+    if hasattr(model, "text_projection"):
+        return state
     # CLIPTextModel has no `text_model` level since transformers 5.6, and some old files never had it.
     state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
     level = "text_model." if hasattr(model, "text_model") else ""
-    return {level + name: tensor for name, tensor in state.items() if not name.endswith("position_ids")}
+    unwanted = ("position_ids", "text_projection.weight")
+    return {level + name: tensor for name, tensor in state.items() if not name.endswith(unwanted)}
+
+
+def _text_prefix(part: str, names: Mapping[str, Any]) -> str:
+    """What the file's names for the text encoder `part` begin with. Raises `KeyError` where there are none."""
+    for prefixes in TEXT_PREFIXES.values():
+        prefix = prefixes.get(part)
+        if prefix and any(name.startswith(prefix) for name in names):
+            return prefix
+    raise KeyError(part)
+
+
+def _is_open_clip(prefix: str) -> bool:
+    return prefix.endswith(".model.")
+
+
+def _without_later_layers(state: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """`state` without the layers that `model` does not have."""
+    later = re.compile(r"text_model\.encoder\.layers\.(\d+)\.")
+    layers = model.config.num_hidden_layers
+    return {
+        name: tensor for name, tensor in state.items() if not ((found := later.match(name)) and int(found[1]) >= layers)
+    }
 
 
 def _unet_config(family: Family, shapes: Shapes) -> dict[str, Any]:
@@ -82,7 +128,6 @@ def _unet_config(family: Family, shapes: Shapes) -> dict[str, Any]:
     depths = [_count(shapes, f"{UNET}input_blocks.{start}.1.transformer_blocks.") for start in starts]
     middle = f"{UNET}middle_block.1."
     middle_depth = _count(shapes, middle + "transformer_blocks.")
-    is_sdxl = family.name == "sdxl"
     config: dict[str, Any] = {
         "in_channels": own("input_blocks.0.0.weight")[1],
         "out_channels": own("out.2.weight")[0],
@@ -94,23 +139,29 @@ def _unet_config(family: Family, shapes: Shapes) -> dict[str, Any]:
         "cross_attention_dim": shapes[middle + "transformer_blocks.0.attn2.to_k.weight"][1],
         "use_linear_projection": len(shapes[middle + "proj_in.weight"]) == 2,
     }
-    if is_sdxl:
-        text = shapes[TEXT_PREFIXES["sdxl", "text_encoder_2"] + "text_projection"][1]
+    if family.name != "sd1":
+        config["attention_head_dim"] = [max(1, width // HEAD_WIDTH) for width in widths]
+    if family.name in TIME_IDS:
+        text = shapes[TEXT_PREFIXES[family.name]["text_encoder_2"] + "text_projection"][1]
         pooled = own("label_emb.0.0.weight")[1]
-        config["attention_head_dim"] = [max(1, width // SDXL_HEAD_WIDTH) for width in widths]
         config["projection_class_embeddings_input_dim"] = pooled
-        config["addition_time_embed_dim"] = (pooled - text) // TIME_IDS
+        config["addition_time_embed_dim"] = (pooled - text) // TIME_IDS[family.name]
     return config
 
 
-def _vae_config(shapes: Shapes) -> dict[str, Any]:
-    levels = _count(shapes, VAE + "encoder.down.")
+def vae_config(shapes: Shapes, prefix: str, blocks: str = "down", inner: str = "block") -> dict[str, Any]:
+    """What the shapes tell of a VAE whose names begin with `prefix`; `blocks` and `inner` are the layout's words.
+
+    Raises `KeyError` where a tensor that every VAE has is missing.
+    """
+    down = f"{prefix}encoder.{blocks}."
+    levels = _count(shapes, down)
     return {
-        "in_channels": shapes[VAE + "encoder.conv_in.weight"][1],
-        "out_channels": shapes[VAE + "decoder.conv_out.weight"][0],
-        "latent_channels": shapes[VAE + "decoder.conv_in.weight"][1],
-        "block_out_channels": [shapes[f"{VAE}encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, VAE + "encoder.down.0.block."),
+        "in_channels": shapes[prefix + "encoder.conv_in.weight"][1],
+        "out_channels": shapes[prefix + "decoder.conv_out.weight"][0],
+        "latent_channels": shapes[prefix + "decoder.conv_in.weight"][1],
+        "block_out_channels": [shapes[f"{down}{level}.{inner}.0.conv1.weight"][0] for level in range(levels)],
+        "layers_per_block": _count(shapes, f"{down}0.{inner}."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
@@ -135,7 +186,7 @@ def _open_clip_config(prefix: str, shapes: Shapes) -> dict[str, Any]:
     return {
         "vocab_size": vocabulary,
         "hidden_size": width,
-        "projection_dim": shapes[prefix + "text_projection"][1],
+        "projection_dim": shapes.get(prefix + "text_projection", (0, width))[1],
         "intermediate_size": shapes[prefix + "transformer.resblocks.0.mlp.c_fc.weight"][0],
         "num_hidden_layers": _count(shapes, prefix + "transformer.resblocks."),
         "num_attention_heads": max(1, width // CLIP_HEAD_WIDTH),

@@ -2,10 +2,18 @@
 
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
-    down  {"do": "run", "job": id, "request": {...}, "warnings": [...]}
+    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}}
+          {"do": "load" or "unload", "job": id, "model": name}
+          {"do": "keep", "job": id, "model": name, "keep": true or false}
+          {"do": "read_ahead", "model": name}
           {"do": "cancel", "job": id}    {"do": "close"}
     up    {"ready": "what was decided for the device"}    {"refused": "why", "code": "E-..."}
           {"job": id, "event": {...}}    {"ended": true}
+          {"memory": {...}}    {"loading": {...}}    {"done": id, "notice": "why it was not done, or empty"}
+
+Runs and commands about models are carried out one after another, as they come; each command is answered by one
+"done". A model is read ahead and a job cancelled at once. "memory" comes whenever it has changed, and before a job's
+last event.
 
 The same `serve` is the body of a worker process and of the in-process thread; only who calls it differs.
 """
@@ -19,7 +27,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -29,7 +37,17 @@ from pydantic import TypeAdapter
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import Cancelled, OutOfMemory
-from pipelines.engine.jobs import EVENT, Event, Failed, Finished, Loading, Stopped
+from pipelines.engine.jobs import (
+    EVENT,
+    LAST_EVENTS,
+    Event,
+    Failed,
+    Finished,
+    Loading,
+    MemoryReport,
+    Progress,
+    Stopped,
+)
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.requests import AnyRequest, Request
@@ -78,21 +96,30 @@ def serve(connection: Connection, settings: Settings, runners: str) -> None:
         connection.send_bytes(json.dumps({"refused": error.message, "code": error.code}).encode())
         inbox.wait_for_close()
         return
-    connection.send_bytes(json.dumps({"ready": worker.device}).encode())
+    threading.Thread(target=worker.read_ahead, args=(inbox.ahead,), name="easel-read-ahead", daemon=True).start()
+    line = _Line(inbox, worker)
+    inbox.tell({"ready": worker.device})
     for message in inbox.requests():
-        job = message["job"]
-        worker.run(message["request"], message["warnings"], inbox.sender(job), inbox.cancel_check(job))
+        job, is_cancelled = message["job"], inbox.cancel_check(message["job"])
+        if message["do"] == "run":
+            worker.run(message, line.sender(job), is_cancelled)
+        else:
+            line.done(job, worker.obey(message, line.loading, is_cancelled))
         inbox.forget(job)
 
 
 class _Inbox:
-    """Reads messages in a thread of its own, so that a cancel arrives while a job runs."""
+    """Reads messages in a thread of its own, so that a cancel arrives while a job runs.
+
+    `ahead` holds the names of models that are to be read ahead.
+    """
 
     def __init__(self, connection: Connection):
         self._connection = connection
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
         self._closed = False
+        self.ahead: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="easel-inbox", daemon=True).start()
 
     def _read(self) -> None:
@@ -105,13 +132,15 @@ class _Inbox:
                 break
             if message["do"] == "cancel":
                 self._cancelled.add(message["job"])
+            elif message["do"] == "read_ahead":
+                self.ahead.put(message["model"])
             else:
                 self._requests.put(message)
         self._closed = True
         self._requests.put(None)
 
     def requests(self) -> Iterator[dict[str, Any]]:
-        """The messages that ask for a run, as they come, until the other side closes."""
+        """The messages that ask for a run or about a model, as they come, until the other side closes."""
         while (message := self._requests.get()) is not None:
             yield message
 
@@ -122,17 +151,47 @@ class _Inbox:
     def cancel_check(self, job: str) -> Callable[[], bool]:
         return lambda: self._closed or job in self._cancelled
 
-    def sender(self, job: str) -> Callable[[Event], None]:
-        def send(event: Event) -> None:
-            try:
-                self._connection.send_bytes(b'{"job":"%s","event":%s}' % (job.encode(), EVENT.dump_json(event)))
-            except OSError:
-                self._closed = True
-
-        return send
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a message up. Where nobody listens any more, whatever runs is cancelled."""
+        try:
+            self._connection.send_bytes(json.dumps(message).encode())
+        except OSError:
+            self._closed = True
 
     def forget(self, job: str) -> None:
         self._cancelled.discard(job)
+
+
+class _Line:
+    """What goes up from a worker: events, and the memory's state wherever it has changed."""
+
+    def __init__(self, inbox: _Inbox, worker: "Worker"):
+        self._inbox = inbox
+        self._worker = worker
+        self._last: MemoryReport | None = None
+
+    def sender(self, job: str) -> Callable[[Event], None]:
+        def send(event: Event) -> None:
+            if isinstance(event, LAST_EVENTS) or (isinstance(event, Progress) and event.step == 1):
+                self._tell_memory()
+            self._inbox.tell({"job": job, "event": EVENT.dump_python(event, mode="json")})
+
+        return send
+
+    def loading(self, event: Event) -> None:
+        """Take what is reported while a model is loaded by command."""
+        if isinstance(event, Loading):
+            self._inbox.tell({"loading": event.model_dump(mode="json")})
+
+    def done(self, command: str, notice: str) -> None:
+        self._tell_memory()
+        self._inbox.tell({"done": command, "notice": notice})
+
+    def _tell_memory(self) -> None:
+        report = self._worker.memory()
+        if report != self._last:
+            self._last = report
+            self._inbox.tell({"memory": report.model_dump(mode="json")})
 
 
 class Worker:
@@ -145,12 +204,13 @@ class Worker:
         libraries.prepare_libraries(self._policy, settings)  # before anything else imports diffusers
 
         from pipelines.engine.conditioning import Conditioner
+        from pipelines.engine.embeddings import Embeddings
         from pipelines.engine.manager import PipelineManager
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
         self._models = PipelineManager(Catalog(settings.model_roots), self._policy, settings)
-        self._conditioner = Conditioner()
+        self._conditioner = Conditioner(embeddings=Embeddings(Catalog(settings.model_roots)))
         self._gallery = Gallery(settings.pictures)
 
     @property
@@ -158,30 +218,70 @@ class Worker:
         """What was decided for the device, in a line."""
         return str(self._policy)
 
-    def run(
-        self,
-        values: Mapping[str, Any],
-        warnings: Sequence[str],
-        send: Callable[[Event], None],
-        is_cancelled: Callable[[], bool],
-    ) -> None:
-        """Run the request that `values` are to its last event. Never raises."""
+    def run(self, message: Mapping[str, Any], send: Callable[[Event], None], is_cancelled: Callable[[], bool]) -> None:
+        """Run the request of a "run" message to its last event. Never raises."""
         from pipelines.engine.context import Context
 
         started = time.perf_counter()
         parts = (self._models, self._policy, self._conditioner, self._gallery)
-        context = Context(*parts, send, is_cancelled, list(warnings))
-        try:
-            request = _REQUEST.validate_python(values)
+        context = Context(*parts, send, is_cancelled, message["hashes"], list(message["warnings"]))
+
+        def work() -> Event:
+            request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
             self._runners[type(request)](request, context)
-            send(Finished(timings={"total": round(time.perf_counter() - started, 4)}))
-        except Cancelled:
-            send(Stopped())
-        except UserError as error:
-            send(Failed(code=error.code, message=error.message, field=error.field))
-        except Exception as error:  # around a job: whatever a library raises ends this job, never the worker
-            send(_failure(error))
+            return Finished(timings={"total": round(time.perf_counter() - started, 4)})
+
+        send(_ending_of(work))
+
+    def obey(
+        self, command: Mapping[str, Any], report: Callable[[Event], None], is_cancelled: Callable[[], bool]
+    ) -> str:
+        """Carry out a command about a model. A sentence where that was not possible, else an empty text."""
+        name = command["model"]
+
+        def check_and_report(event: Event) -> None:
+            if is_cancelled():
+                raise Cancelled
+            report(event)
+
+        def work() -> Event:
+            if command["do"] == "load":
+                self._models.load(name, check_and_report)
+            elif command["do"] == "keep":
+                self._models.keep(name, command["keep"])
+            else:
+                self._models.unload(name)
+            return Finished()
+
+        ending = _ending_of(work)
+        if isinstance(ending, Stopped):
+            return f"{name} was not loaded: it was stopped."
+        return f"{ending.message} [{ending.code}]" if isinstance(ending, Failed) else ""
+
+    def memory(self) -> MemoryReport:
+        """Which models are in memory now."""
+        return self._models.memory()
+
+    def read_ahead(self, names: "queue.SimpleQueue[str]") -> None:
+        """Read ahead what `names` brings, the last of several, for ever: the body of a thread of its own."""
+        while True:
+            name = names.get()
+            while not names.empty():
+                name = names.get()
+            self._models.read_ahead(name)
+
+
+def _ending_of(work: Callable[[], Event]) -> Event:
+    """What `work` returns, or the event that tells why it did not come to its end."""
+    try:
+        return work()
+    except Cancelled:
+        return Stopped()
+    except UserError as error:
+        return Failed(code=error.code, message=error.message, field=error.field)
+    except Exception as error:  # around a job: whatever a library raises ends this job, never the worker
+        return _failure(error)
 
 
 def _failure(error: Exception) -> Failed:

@@ -54,8 +54,8 @@ def test_the_pictures_have_the_pixels_that_any_other_door_draws(report: dict, sa
     assert np.array_equal(pixels(saved), drawn(real_engine, request))
 
 
-def test_only_the_public_endpoint_is_seen(report: dict):
-    assert report["endpoints"] == ["/text_to_image"]
+def test_only_the_public_endpoints_are_seen(report: dict):
+    assert report["endpoints"] == ["/models", "/text_to_image"]
 
 
 def test_the_picture_can_be_fetched_unchanged(report: dict, saved: list[Path]):

@@ -127,9 +127,35 @@ def test_file_with_something_behind_its_tensors_is_refused(tmp_path):
         read_header(path)
 
 
-def test_million_tensors_are_refused_at_once(tmp_path):
-    path = write_header(tmp_path / "a.safetensors", b"{" + b" " * 80_000_000)
-    started = time.perf_counter()
-    with pytest.raises(BrokenFile):
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"{" + b" " * 80_000_000, "no safetensors"),
+        (b"{" + b",".join(b'"%06d":{"data_offsets":[0,0]}' % number for number in range(200_000)) + b"}", "tensors"),
+    ],
+    ids=["long", "many"],
+)
+def test_million_tensors_are_refused_at_once(tmp_path, header, reason):
+    path = write_header(tmp_path / "a.safetensors", header)
+    with pytest.raises(BrokenFile, match=reason):
         read_header(path)
-    assert time.perf_counter() - started < 0.05
+    assert processor_seconds(lambda: read_header(path)) < 0.05
+
+
+def processor_seconds(work):
+    """The least of three tries, so that what else runs on the machine does not count."""
+
+    def seconds():
+        started = time.process_time()
+        with pytest.raises(BrokenFile):
+            work()
+        return time.process_time() - started
+
+    return min(seconds() for _ in range(3))
+
+
+def test_places_are_where_the_bytes_lie(tmp_path):
+    path = write_safetensors(tmp_path / "a.safetensors", SD1)
+    places = read_header(path).places
+    assert max(place.stop for place in places.values()) == path.stat().st_size
+    assert all(place.dtype == "F16" for place in places.values())

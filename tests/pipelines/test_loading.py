@@ -9,19 +9,21 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import Cancelled, ModelCorrupt
 from pipelines.engine.families import CONFIGS, FAMILIES
 from pipelines.engine.jobs import Loading
-from pipelines.engine.loading import _empty, load
+from pipelines.engine.loading import _empty, class_of, load
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.engine.single_file import base_config
 from presets.errors import UserError
 from presets.settings import Settings
-from tests.checkpoints import save_folder, save_single_file, tiny_sd1, tiny_sdxl
+from tests.checkpoints import save_folder, save_single_file, tiny_refiner, tiny_sd1, tiny_sd2, tiny_sdxl
 
 POLICY = decide(Hardware("cpu", "CPU", 2**34, 1), Settings())
 PARAMETERS = {
     ("sd1", "unet"): 859_520_964,
     ("sd1", "vae"): 83_653_863,
     ("sd1", "text_encoder"): 123_060_480,
+    ("sd2", "unet"): 865_910_724,
+    ("sd2", "text_encoder"): 340_387_840,
     ("sdxl", "unet"): 2_567_463_684,
     ("sdxl", "vae"): 83_653_863,
     ("sdxl", "text_encoder"): 123_060_480,
@@ -32,7 +34,8 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
     checkpoints = tmp_path_factory.mktemp("models") / "checkpoints"
-    for name, pipe in (("sd1", tiny_sd1()), ("sdxl", tiny_sdxl())):
+    tiny = {"sd1": tiny_sd1(), "sd2": tiny_sd2(), "sdxl": tiny_sdxl(), "sdxl-refiner": tiny_refiner()}
+    for name, pipe in tiny.items():
         save_folder(pipe, checkpoints / f"{name}-folder")
         save_single_file(pipe, checkpoints / f"{name}-file.safetensors")
     save_single_file(tiny_sdxl(), checkpoints / "v.safetensors", v_pred=torch.zeros(0), ztsnr=torch.zeros(0))
@@ -48,14 +51,14 @@ def picture(catalog, name):
     return result.images[0]
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_single_file_gives_the_same_picture_as_the_folder(catalog, family):
     folder, file = picture(catalog, f"{family}-folder"), picture(catalog, f"{family}-file")
     assert folder.std() > 0.01
     assert numpy.array_equal(folder, file)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sdxl-refiner"])
 def test_single_file_gives_the_configs_of_the_folder(catalog, family):
     folder, file = (load(catalog.find(f"{family}-{layout}"), POLICY, print) for layout in ("folder", "file"))
     for part in set(FAMILIES[family].components) - {"tokenizer", "tokenizer_2", "scheduler"}:
@@ -71,7 +74,7 @@ def _architecture(component):
 
 @pytest.mark.parametrize(("family", "part"), PARAMETERS)
 def test_base_configs_describe_the_full_size_models(family, part):
-    component = _empty(part, base_config(FAMILIES[family].configs / part / "config.json"))
+    component = _empty(class_of(FAMILIES[family], part), base_config(FAMILIES[family].configs / part / "config.json"))
     assert sum(parameter.numel() for parameter in component.parameters()) == PARAMETERS[family, part]
 
 

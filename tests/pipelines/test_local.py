@@ -1,23 +1,23 @@
 """The local engine: the queue, the supervised worker process, cancel, and what a crash costs."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.engine.errors import LoraNotFound, ModelNotFound
+from pipelines.engine.errors import LoraFamily, LoraNotFound, ModelNotFound
 from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped, Warned
 from pipelines.engine.local import LocalEngine
 from presets.errors import InvalidField, UserError
 from presets.metadata import read_request
 from presets.requests import LoraUse, TextToImage
 from presets.settings import Settings
+from tests.loras import of_sd1, save_lora
 from tests.safetensors_files import write_safetensors
+from tests.waiting import wait_until, workers
 
 HOUSE = TextToImage(prompt="a red house by the sea at sunset", seed=7, steps=3)
 LONG = HOUSE.model_copy(update={"steps": 150})
@@ -26,18 +26,6 @@ LONG = HOUSE.model_copy(update={"steps": 150})
 def pixels(saved: Saved) -> np.ndarray:
     with Image.open(saved.path) as image:
         return np.asarray(image).copy()
-
-
-def wait_until(condition, seconds=60.0):
-    """Poll until `condition()` is true; fail the test if it does not become so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def workers():
-    return [process for process in multiprocessing.active_children() if process.name == "easel-worker"]
 
 
 def test_a_job_reports_every_step_and_ends_with_its_picture(real_engine):
@@ -129,13 +117,36 @@ def test_an_unknown_lora_is_refused_before_the_queue(real_engine):
     assert caught.value.code == "E-LORA-UNKNOWN"
 
 
-def test_a_lora_that_cannot_be_applied_yet_is_refused_before_the_queue(real_engine, settings):
-    path = settings.model_roots[0] / "loras" / "ink.safetensors"
-    write_safetensors(path, {})
-    with pytest.raises(UserError, match="not applied") as caught:
-        real_engine.submit(HOUSE.model_copy(update={"loras": (LoraUse(name="ink"),)}))
+@pytest.fixture
+def ink(settings, starter_pipe):
+    """A LoRA with random weights for the starter."""
+    path = save_lora(settings.model_roots[0], "style/Ink", of_sd1(starter_pipe), {"modelspec.trigger_phrase": "inky"})
+    yield "style/Ink"
     path.unlink()
-    assert caught.value.code == "E-LORA"
+
+
+def test_a_lora_is_applied_under_its_listed_name_and_off_again_afterwards(real_engine, ink):
+    def drawn(prompt):
+        return real_engine.submit(HOUSE.model_copy(update={"prompt": prompt})).result()[0]
+
+    before, saved = drawn("a house"), drawn("a house <lora:ink:1:0.5> <lora:INK:0.25>")
+    assert saved.request.prompt == f"a house <lora:{ink}:1:0.5> <lora:{ink}:0.25>"
+    assert any("added up to 1.25" in warning for warning in saved.warnings)
+    assert (pixels(drawn(saved.request.prompt)) == pixels(saved)).all()
+    assert (pixels(saved) != pixels(before)).any() and (pixels(drawn("a house")) == pixels(before)).all()
+
+
+def test_loras_are_listed_with_what_their_files_tell(real_engine, ink):
+    info = next(info for info in real_engine.loras() if info.name == ink)
+    assert (info.kind, info.rank, info.trigger_words) == ("LoRA", 4, ("inky",))
+
+
+def test_a_lora_for_other_models_is_refused_before_the_queue(real_engine, settings):
+    tensors = {"lora_te1_x.diff": (1,), "lora_te2_x.diff": (1,)}
+    path = write_safetensors(settings.model_roots[0] / "loras/xl.safetensors", tensors)
+    with pytest.raises(LoraFamily, match="Stable Diffusion XL"):
+        real_engine.submit(HOUSE.model_copy(update={"loras": (LoraUse(name="xl"),)}))
+    path.unlink()
 
 
 def test_what_was_warned_of_at_submit_is_told_after_the_place_and_saved_with_the_picture(real_engine):

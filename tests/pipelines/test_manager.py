@@ -2,15 +2,16 @@ import shutil
 import time
 
 import pytest
+import torch
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import Cancelled, LoraNotFound, ModelCorrupt, ModelNotFound
+from pipelines.engine.errors import Cancelled, LoraFamily, LoraNotFound, ModelCorrupt, ModelNotFound, OutOfMemory
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
-from presets.errors import UserError
 from presets.requests import LoraUse
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_sd1
+from tests.loras import of_sd1, save_lora
 from tests.safetensors_files import write_safetensors
 
 
@@ -22,9 +23,18 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def root(tmp_path, made):
-    for name in ("a", "b", "c"):
+    for number, name in enumerate("abc"):
         shutil.copytree(made, tmp_path / "checkpoints" / name)
+        change_weights(tmp_path / "checkpoints" / name, number)
     return tmp_path
+
+
+def change_weights(folder, number):
+    """Make the last weight of each component another one."""
+    for path in folder.glob("*/*.safetensors"):
+        with path.open("r+b") as file:
+            file.seek(-2, 2)
+            file.write(bytes([number, 0]))
 
 
 def manager(root, models_that_fit=10.0):
@@ -57,7 +67,8 @@ def test_second_use_and_second_task_share_the_components(root):
     assert unet(models, "a", task="inpaint") is first
     assert models.bytes_loaded == loaded
     with models.pipeline("a") as again:
-        assert again.load_seconds < 0.1
+        assert again.switch.how == "resident"
+        assert again.switch.seconds < 0.1
 
 
 def test_bytes_are_counted_as_they_lie_in_memory(root):
@@ -152,14 +163,103 @@ def test_changed_files_are_loaded_again_and_the_old_ones_forgotten(root):
     assert models.bytes_loaded == loaded
 
 
+def test_checkpoints_that_share_parts_hold_them_once(root):
+    for part in ("vae", "text_encoder"):
+        shutil.copytree(root / "checkpoints/a" / part, root / "checkpoints/b" / part, dirs_exist_ok=True)
+    models = manager(root)
+    with models.pipeline("a") as a, models.pipeline("b") as b:
+        assert a.pipe.vae is b.pipe.vae and a.pipe.text_encoder is b.pipe.text_encoder
+        assert a.pipe.unet is not b.pipe.unet
+    memory = models.memory()
+    assert sum(resident.bytes for resident in memory.residents) == pytest.approx(memory.tiers[0].used_bytes, abs=10)
+    assert memory.tiers[0].used_bytes < 1.5 * 18_750_356
+
+
+def test_memory_report_says_what_is_where(root):
+    models = manager(root)
+    assert models.memory().residents == ()
+    unet(models, "b")
+    with models.pipeline("a"):
+        first, second = models.memory().residents
+    assert (first.name, first.tier, first.pinned, first.kept) == ("a", "ram", True, False)
+    assert (second.name, second.pinned) == ("b", False)
+    assert second.switch_seconds > 0
+    (tier,) = models.memory().tiers
+    assert (tier.name, tier.budget_bytes) == ("ram", 187_503_560)
+
+
+def test_use_says_what_it_waited_for(root):
+    models = manager(root)
+    with models.pipeline("b") as loaded:
+        assert loaded.switch.how == "from disk" and loaded.switch.seconds > 0
+    with models.pipeline("b") as loaded:
+        assert loaded.switch.how == "resident"
+
+
+def test_loaded_model_is_ready_kept_until_it_is_not_and_unloaded(root):
+    models = manager(root, models_that_fit=1.2)
+    models.load("b")
+    models.keep("b", True)
+    b = unet(models, "b")
+    unet(models, "c")
+    assert unet(models, "b") is b
+    models.keep("b", False)
+    unet(models, "c")
+    assert unet(models, "b") is not b
+    models.unload("b")
+    assert models.memory().residents == ()
+    models.unload("b")
+
+
+def test_more_than_the_budget_is_not_kept(root):
+    models = manager(root, models_that_fit=1.5)
+    models.load("b")
+    models.keep("b", True)
+    models.load("c")
+    with pytest.raises(OutOfMemory, match="c cannot be kept"):
+        models.keep("c", True)
+    with pytest.raises(ModelNotFound):
+        models.keep("nothing", True)
+
+
+def test_model_whose_files_are_gone_can_be_unloaded(root):
+    models = manager(root)
+    models.load("b")
+    shutil.rmtree(root / "checkpoints/b")
+    models.unload("b")
+    assert models.memory().residents == ()
+
+
+def test_reading_ahead_never_fails(root):
+    models = manager(root)
+    for name in ("b", "nothing", "../x", "owner/model"):
+        models.read_ahead(name)
+
+
 def test_unknown_lora_is_named_with_the_nearest(root):
     write_safetensors(root / "loras/pixel-art.safetensors", {})
     with pytest.raises(LoraNotFound, match="pixel-art"):
         unet(manager(root), "a", loras=(LoraUse(name="pixelart"),))
 
 
-def test_lora_that_exists_is_not_silently_left_out(root):
-    write_safetensors(root / "loras/ink.safetensors", {})
-    with pytest.raises(UserError, match="not applied") as caught:
-        unet(manager(root), "a", loras=(LoraUse(name="ink"),))
-    assert caught.value.code == "E-LORA"
+def test_loras_stand_on_the_components_during_the_use_only(root):
+    save_lora(root, "ink", of_sd1(tiny_sd1()))
+    models = manager(root)
+    with models.pipeline("a") as plain:
+        weights = plain.pipe.unet.mid_block.attentions[0].proj_in
+        before = {name: tensor.clone() for name, tensor in plain.pipe.unet.state_dict().items()}
+    with models.pipeline("a", loras=(LoraUse(name="ink"),)) as loaded:
+        changed = [name for name, tensor in loaded.pipe.unet.state_dict().items() if not tensor.equal(before[name])]
+        assert loaded.pipe.unet.mid_block.attentions[0].proj_in is weights
+        assert loaded.adapters.encoders and any("to_q" in name for name in changed)
+    assert all(tensor.equal(before[name]) for name, tensor in loaded.pipe.unet.state_dict().items())
+
+
+def test_a_lora_that_is_refused_leaves_the_model_unpinned_and_usable(root):
+    save_lora(root, "bad", {"lora_te1_x.diff": torch.ones(1), "lora_te2_x.diff": torch.ones(1)})
+    models = manager(root)
+    with pytest.raises(LoraFamily):
+        unet(models, "a", loras=(LoraUse(name="bad"),))
+    models.release()
+    assert models.bytes_loaded == 0
+    unet(models, "a")

@@ -18,7 +18,9 @@ RECORD = {"timings": {"total": 1.5}, "warnings": [], "device": "cpu"}
 texts = some.text(max_size=300)
 sides = some.none() | some.integers(8, 256).map(lambda side: side * 8)
 sampling = some.sampled_from([(sampler, schedule) for sampler, all in SCHEDULES_OF.items() for schedule in all])
-adapters = some.builds(LoraUse, name=texts, strength=some.floats(-10, 10))
+adapters = some.builds(
+    LoraUse, name=texts, strength=some.floats(-10, 10), text_encoder_strength=some.none() | some.floats(-10, 10)
+)
 
 
 @some.composite
@@ -168,6 +170,12 @@ def test_the_parameters_stand_as_a1111_writes_them():
     )
 
 
+def test_the_parameters_name_the_beginning_of_the_checkpoints_hash_where_it_is_known():
+    text = parameters_text(HOUSE, {"checkpoint": "0123456789abcdef" * 4})
+    assert "Size: 128x128, Model hash: 0123456789, Model: Storybook" in text
+    assert "Model hash" not in parameters_text(HOUSE)
+
+
 def test_parameters_leave_out_what_is_unknown_or_usual():
     text = parameters_text(TextToImage(prompt="x"))
     assert not any(key in text for key in ("Negative prompt", "Size", "Model", "Clip skip"))
@@ -183,8 +191,10 @@ def test_parameters_quote_a_name_that_would_break_the_line():
 
 
 def test_loras_stand_in_the_prompt_of_the_parameters():
-    request = HOUSE.model_copy(update={"loras": (LoraUse(name="ink", strength=0.8), LoraUse(name="wool"))})
-    assert parameters_text(request).startswith("a red house <lora:ink:0.8> <lora:wool:1>\n")
+    request = HOUSE.model_copy(
+        update={"loras": (LoraUse(name="ink", strength=0.8), LoraUse(name="wool", text_encoder_strength=0))}
+    )
+    assert parameters_text(request).startswith("a red house <lora:ink:0.8> <lora:wool:1:0>\n")
 
 
 def test_other_programs_find_the_parameters_in_the_file():

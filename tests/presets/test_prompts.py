@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presets.errors import InvalidField
-from presets.prompts import LoraTag, PromptWeight, parse
+from presets.prompts import LoraTag, PromptWeight, parse, with_loras_named
 from presets.requests import LoraUse, TextToImage
 from presets.requests import parse as parse_request
 
@@ -104,6 +104,28 @@ def test_a_request_with_a_refused_weight_is_refused_at_once():
         with pytest.raises(InvalidField) as caught:
             parse_request(TextToImage, {"prompt": "a", field: "(b:1e9)"})
         assert (caught.value.field, caught.value.code) == (field, "E-WEIGHT")
+
+
+def test_a_tag_may_have_a_strength_of_its_own_for_the_text_encoders():
+    assert parse("<lora:Ink:0.5:-1>").loras == (LoraTag("Ink", 0.5, -1.0),)
+    for text in ("<lora:ink:1:nan>", "<lora:ink:1:11>", "<lora:ink:1:2:3>"):
+        with pytest.raises(PromptWeight):
+            parse(text)
+
+
+def test_tags_are_named_anew_where_the_name_can_stand_in_one():
+    text = "a <lora:Ink:.50> <lora:ink> <lora:wool:1:2> (b:1.1)"
+    names = {"Ink": "style/ink", "ink": "a:b", "wool": "<x>"}
+    assert with_loras_named(text, names) == "a <lora:style/ink:.50> <lora:ink> <lora:wool:1:2> (b:1.1)"
+
+
+def test_strengths_for_the_text_encoders_add_up_by_themselves():
+    request = TextToImage(prompt="<lora:ink:0.5:0> <lora:oil:1:1>", loras=(LoraUse(name="ink", strength=0.25),))
+    ink = LoraUse(name="ink", strength=0.75, text_encoder_strength=0.25)
+    assert request.all_loras == (ink, LoraUse(name="oil"))
+    assert any("'ink' is named 2 times" in warning for warning in request.warnings)
+    with pytest.raises(InvalidField, match="add up to 12"):
+        parse_request(TextToImage, {"prompt": "<lora:ink:1:6> <lora:ink:1:6>"})
 
 
 def test_loras_of_the_list_and_of_the_prompt_are_one_list():

@@ -26,6 +26,7 @@ REFUSED = [
     *(("guidance_scale", "E-CFG", value) for value in SCALES),
     *(("seed", "E-SEED", value) for value in SEEDS),
     *(("count", "E-BATCH", value) for value in COUNTS),
+    *(("vae", "E-API-ARGS", value) for value in [None, 3, ["x"]]),
     *(("clip_skip", "E-CLIP-SKIP", value) for value in [0, 13, 1.5, "2", True]),
     *(("sampler", "E-SCHEDULER", value) for value in ["", "euler", "DPM++ 2M Karras", 3, None, DEEP]),
     ("sampler", "E-SCHEDULER", "<script>" * 100_000),

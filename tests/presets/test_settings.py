@@ -25,6 +25,15 @@ def test_without_anything_the_defaults_hold(home):
     assert (settings.home, settings.port, settings.device, settings.share) == (home, None, "auto", False)
 
 
+@pytest.mark.usefixtures("home")
+def test_on_a_space_visitors_manage_no_models_unless_that_is_set(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert load_settings({}).manage_models
+    monkeypatch.setenv("SPACE_ID", "owner/name")
+    assert not load_settings({}).manage_models
+    assert load_settings({"manage_models": True}).manage_models
+
+
 def test_the_environment_wins_over_the_file_and_arguments_over_both(home, monkeypatch):
     write(home, port=1, threads=1, device="cpu")
     monkeypatch.setenv("EASEL_THREADS", "2")

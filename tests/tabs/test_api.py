@@ -16,9 +16,10 @@ ENDPOINT = "/text_to_image"
 HUGE = "a " * 100_000
 
 
-def test_the_page_has_one_public_endpoint_with_the_request_as_its_parameters(address: str):
+def test_the_page_has_public_endpoints_with_the_request_as_parameters_and_for_the_models(address: str):
     endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert list(endpoints) == [ENDPOINT]
+    assert list(endpoints) == [ENDPOINT, "/models"]
+    assert endpoints["/models"]["parameters"] == []
     parameters = endpoints[ENDPOINT]["parameters"]
     fields = [name for name in TextToImage.model_fields if name != "kind"]
     assert [parameter["parameter_name"] for parameter in parameters] == fields
@@ -49,6 +50,10 @@ def test_the_pictures_arrive_unchanged_with_the_request_of_each(client: Client, 
 def test_a_random_seed_is_returned(client: Client):
     _, record = client.predict(prompt="", steps=1, api_name=ENDPOINT)
     assert record["pictures"][0]["request"]["seed"] >= 0
+
+
+def test_the_models_are_listed(client: Client, engine: FakeEngine):
+    assert client.predict(api_name="/models") == [model.model_dump(mode="json") for model in engine.models()]
 
 
 def test_progress_streams(client: Client):
@@ -169,8 +174,10 @@ def test_a_script_in_the_prompt_comes_back_as_text(client: Client):
     [
         ("call/v2/nowhere", {"prompt": "a"}, 404, "text_to_image"),
         ("call/nowhere", {"data": []}, 404, "text_to_image"),
-        ("call/text_to_image", {"data": ["a"]}, 422, "13"),
-        ("call/text_to_image", {"data": ["a"] * 20}, 422, "13"),
+        ("call/text_to_image", {"data": ["a"]}, 422, "parameters are needed in order"),
+        ("call/text_to_image", {"data": ["a"] * 20}, 422, "parameters are needed in order"),
+        ("call/models", {"data": ["a"]}, 400, "takes no parameters"),
+        ("call/v2/models", {"name": "a"}, 400, "takes no parameters"),
     ],
 )
 def test_a_call_that_cannot_be_meant_gets_a_sentence(address: str, path: str, body: dict, status: int, words: str):

@@ -56,8 +56,9 @@ def test_a_prompt_stays_the_text_that_was_typed(prompt):
 
 
 def test_loras_are_given_one_by_one_with_or_without_strength():
-    loras = request_of("--lora", "ink:0.5", "--lora", "wool", "--lora", "a:b:-1").loras
-    assert loras == (LoraUse(name="ink", strength=0.5), LoraUse(name="wool"), LoraUse(name="a:b", strength=-1))
+    loras = request_of("--lora", "ink:0.5", "--lora", "wool", "--lora", "a:b:-1", "--lora", "oil:1:.5").loras
+    oil = LoraUse(name="oil", text_encoder_strength=0.5)
+    assert loras == (LoraUse(name="ink", strength=0.5), LoraUse(name="wool"), LoraUse(name="a:b", strength=-1), oil)
 
 
 def test_every_kind_has_a_command_and_every_field_an_option(capsys):

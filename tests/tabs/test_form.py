@@ -41,6 +41,11 @@ def test_choices_are_those_of_the_field_or_of_the_tab(form):
     assert form.widgets["checkpoint"].allow_custom_value
 
 
+@pytest.mark.parametrize("text", ["Storybook", "Storybook\u2002· RAM · SD 1.x", "Storybook\u2002· R"])
+def test_what_is_shown_of_a_choice_stands_for_its_value(form, text):
+    assert form.request(["a boat", 30, 7, "512", "Euler", text]).checkpoint == "Storybook"
+
+
 def test_values_become_the_request_and_the_request_becomes_the_values_again(form):
     request = form.request(["a boat", 30, 7, "512", "Euler", "Storybook"])
     assert (request.steps, request.width, request.sampler) == (30, 512, "Euler")

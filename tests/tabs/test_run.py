@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from pipelines.engine.jobs import EngineStatus, Finished, Job, Progress, Queued, Stopped
+from pipelines.engine.jobs import EngineStatus, Finished, Job, Loading, Progress, Queued, Stopped
 from presets.errors import UserError
 from presets.requests import TextToImage
 from tabs.form import Form
@@ -155,6 +155,8 @@ def test_waiting_says_what_for(tmp_path: Path):
     assert waiting_line(FakeEngine(tmp_path), Queued(position=3)) == "Waiting: 2 before this one"
     assert waiting_line(EngineThatSays(tmp_path, state="starting"), Queued(position=1)) == "Loading libraries…"
     assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
+    loading = EngineThatSays(tmp_path, state="ready", loading=Loading(what="night: unet"))
+    assert waiting_line(loading, Queued(position=1)) == "Waiting while night: unet is loaded…"
 
 
 @pytest.mark.parametrize(

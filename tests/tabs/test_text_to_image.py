@@ -13,12 +13,32 @@ from tests.fake_engine import FakeEngine
 MODELS = (ModelInfo(name="Small", family="sd1", native_size=(128, 128), size_bytes=1, note="The <small> one."),)
 
 
-def test_every_field_with_a_label_has_a_widget_on_the_page_but_the_loras(tmp_path: Path):
+def test_every_field_with_a_label_has_a_widget_on_the_page(tmp_path: Path):
     page = build_page(FakeEngine(tmp_path))
     identifiers = {getattr(block, "elem_id", None) for block in page.blocks.values()}
-    fields = [name for name in TextToImage.model_fields if name not in ("kind", "loras")]
+    fields = [name for name in TextToImage.model_fields if name != "kind"]
     missing = [name for name in fields if f"text-to-image-{name.replace('_', '-')}" not in identifiers]
     assert missing == []
+
+
+def test_each_checkpoint_is_offered_with_its_badge_and_stands_for_its_plain_name(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    engine.load("Storybook")
+    shown = {getattr(block, "elem_id", None): block for block in build_page(engine).blocks.values()}
+    (choice,) = shown["text-to-image-checkpoint"].choices
+    assert choice == ("Storybook\u2002· RAM · sd1 · 40 MB · switch 0.5 s", "Storybook")
+    assert shown["text-to-image-checkpoint"].value == "Storybook"
+
+
+def test_the_checkpoint_that_is_chosen_is_read_ahead(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    page = build_page(engine)
+    box = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "text-to-image-checkpoint")
+    changes = [function for function in page.fns.values() if (box._id, "change") in function.targets]
+    for function in changes:
+        if function.inputs == [box]:
+            function.fn("Storybook")
+    assert engine.read == ["Storybook"]
 
 
 def test_files_that_cannot_be_used_are_told_under_the_checkpoints(tmp_path: Path):

@@ -1,0 +1,245 @@
+"""LoRAs on the components of a checkpoint, as a `with`.
+
+They are merged into the weights in place, so that a step costs what it costs without them. The originals are copied
+first and copied back at the end, whatever happens in between: bit for bit the same, which subtracting would not be.
+The copies are kept until a use of other weights, as the next job mostly has the same LoRAs or other strengths: making
+them costs more than merging.
+"""
+
+import contextlib
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch.utils.weak import WeakIdKeyDictionary
+
+from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
+from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
+from pipelines.engine.jobs import Event, Loading
+from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
+from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
+from pipelines.engine.model import Model
+from presets.errors import UserError, shortened
+from presets.requests import LoraUse
+
+PARKED_BYTES = 2**30
+"""Read LoRAs that are kept in memory for their next use."""
+LEAST_MATCHED = 0.5
+"""Share of its layers that a checkpoint must have for a LoRA to be applied at all."""
+WEIGHTS_PER_REPORT = 32
+NUMBERS_COMPARED = 64
+"""Of each weight, to see whether the copy kept of it still is one."""
+
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What stands on the components. `encoders` differs whenever the text encoders' weights do; `warnings` are for the
+    person."""
+
+    encoders: Hashable = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """A LoRA in memory: the changes of each layer, to its "weight" and "bias". `unknown` counts what is no change."""
+
+    changes: Mapping[Layer, Mapping[str, Change]]
+    unknown: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A LoRA on the weights of one checkpoint, those of the text encoders apart; it has `matched` of `total` layers."""
+
+    denoiser: Sequence[tuple[torch.nn.Parameter, Change]]
+    encoders: Sequence[tuple[torch.nn.Parameter, Change]]
+    matched: int
+    total: int
+
+
+_Plan = dict[torch.nn.Parameter, list[tuple[Change, float]]]
+
+
+class Adapters:
+    """Belongs to the thread that owns the device."""
+
+    def __init__(self, files: LoraFiles, parked_bytes: int = PARKED_BYTES):
+        self._files = files
+        self._limit = parked_bytes
+        self._parked: OrderedDict[str, _Parsed] = OrderedDict()
+        self._originals: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self._modules: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+    @property
+    def bytes_parked(self) -> int:
+        """Bytes of the LoRAs that are kept for their next use."""
+        return sum(parsed.size_bytes for parsed in self._parked.values())
+
+    @property
+    def bytes_copied(self) -> int:
+        """Bytes of the original weights that are kept."""
+        return sum(original.nbytes for original in self._originals.values())
+
+    @contextlib.contextmanager
+    def applied(
+        self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], report: Report
+    ) -> Iterator[Applied]:
+        """The components, which are those of `model`, with the LoRAs on them until the block is left.
+
+        Before anything is touched raises `LoraNotFound`, `LoraUnusable`, `LoraFamily`, `LoraShape` and `LoraNumbers`;
+        while merging what `report` raises. A strength of 0 touches nothing.
+        """
+        plan: _Plan = {}
+        applied = self._planned(components, model, [use for use in uses if any(use.strengths)], plan)
+        self._drop_originals_but(plan)
+        copied = _copier(plan)
+        originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        try:
+            for number, (weight, changes) in enumerate(plan.items()):
+                if number % WEIGHTS_PER_REPORT == 0:
+                    report(Loading(what="LoRAs", fraction=number / len(plan)))
+                if not _is_copy(self._originals.get(weight), weight):
+                    self._originals[weight] = copied(weight.data)
+                originals.append((weight, self._originals[weight]))
+                add_(weight.data, changes)
+            yield applied
+        finally:
+            for weight, original in originals:
+                weight.data.copy_(original)
+
+    def forget(self) -> None:
+        """Drop the parked LoRAs and the copies of weights."""
+        self._parked.clear()
+        self._originals.clear()
+
+    def _drop_originals_but(self, plan: Collection[torch.nn.Parameter]) -> None:
+        for weight in [weight for weight in self._originals if weight not in plan]:
+            del self._originals[weight]
+
+    def _planned(self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], plan: _Plan) -> Applied:
+        """Fill `plan` with what is to be added to which weight."""
+        encoders, warnings = [], []
+        for use in uses:
+            file = self._files.find(use.name)
+            check_family(file, model.family)
+            fitted = self._fitted(file, components, model)
+            if fitted.matched < fitted.total:
+                warnings.append(
+                    f"Of the LoRA {shortened(file.name)} only {fitted.matched} of {fitted.total} layers are applied; "
+                    f"{shortened(model.name)} does not have the others."
+                )
+            for pairs, strength in zip((fitted.denoiser, fitted.encoders), use.strengths, strict=True):
+                for weight, change in pairs if strength else ():
+                    plan.setdefault(weight, []).append((change, strength))
+            if fitted.encoders and use.strengths[1]:
+                encoders.append((file.identity, use.strengths[1]))
+        return Applied(tuple(sorted(encoders)), tuple(warnings))
+
+    def _fitted(self, file: LoraFile, components: Mapping[str, Any], model: Model) -> _Fitted:
+        """Raises `LoraShape`, where too little matches or what matches is of another shape."""
+        parsed = self._parsed(file)
+        denoiser, encoders, matched = [], [], 0
+        for layer, changes in parsed.changes.items():
+            module = self._modules_of(components, layer.component).get(layer.path)
+            weights = {part: getattr(module, part, None) for part in changes}
+            if module is None or any(weight is None for weight in weights.values()):
+                continue
+            matched += 1
+            place = encoders if layer.component.startswith("text_encoder") else denoiser
+            for part, change in changes.items():
+                weight: Any = weights[part]
+                _check(file.name, model.name, layer.path, weight, change)
+                place.append((weight, change))
+        total = len(parsed.changes) + parsed.unknown
+        if matched < LEAST_MATCHED * total:
+            raise LoraShape(file.name, model.name, f"of its {total} layers it has only {matched}")
+        return _Fitted(denoiser, encoders, matched, total)
+
+    def _modules_of(self, components: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """The modules of a component by their flat paths, those of a UNet also by their original ones."""
+        component: Any = components.get(name)
+        if not isinstance(component, torch.nn.Module):
+            return {}
+        if component not in self._modules:
+            modules = {path: module for path, module in component.named_modules() if hasattr(module, "weight")}
+            originals = original_paths(modules) if name == "unet" else {}
+            by_original = {original: modules[path] for original, path in originals.items()}
+            self._modules[component] = by_original | {flat(path): module for path, module in modules.items()}
+        return self._modules[component]
+
+    def _parsed(self, file: LoraFile) -> _Parsed:
+        """The LoRA's tensors, from memory or from its file."""
+        if file.identity not in self._parked:
+            self._parked[file.identity] = _read(file)
+        self._parked.move_to_end(file.identity)
+        while self.bytes_parked > self._limit and len(self._parked) > 1:
+            self._parked.popitem(last=False)
+        return self._parked[file.identity]
+
+
+def _read(file: LoraFile) -> _Parsed:
+    """Raises `LoraUnusable`, `LoraNumbers` and `LoraShape`. The tensors are copies: the file may change afterwards."""
+    try:
+        with safe_open(file.path, framework="pt") as opened:
+            configs = peft_configs(file.path, opened.metadata() or {})
+            layers, others = grouped(opened.keys())
+            whole = {layer: parts for layer, parts in layers.items() if is_whole(parts)}
+            changes: dict[Layer, Mapping[str, Change]] = {}
+            for layer, parts in whole.items():
+                config = configs.get(layer.component) or configs.get("")
+
+                def usual_scale(rank: int, layer: Layer = layer, config: Any = config) -> float:
+                    return config.scale(layer.path, rank) if config else 1.0
+
+                changes[layer] = changes_of(_tensors(file, opened, parts), usual_scale)
+    except (SafetensorError, OSError, ValueError, IndexError, RuntimeError) as problem:
+        first = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise LoraUnusable(file.name, f"it cannot be read ({first[:120]})") from problem
+    except DoesNotFit as problem:
+        raise LoraUnusable(file.name, str(problem), LoraShape.code) from None
+    size = sum(tensor.nbytes for parts in changes.values() for change in parts.values() for tensor in change.tensors)
+    return _Parsed(changes, len(others) + len(layers) - len(whole), size)
+
+
+def _tensors(file: LoraFile, opened: Any, parts: Parts) -> dict[str, torch.Tensor]:
+    tensors = {role: opened.get_tensor(name).clone() for role, name in parts.items()}
+    for tensor in tensors.values():
+        numbers = tensor.float() if tensor.itemsize == 1 else tensor
+        if not bool(torch.isfinite(numbers).all()):
+            raise LoraNumbers(file.name)
+    return tensors
+
+
+def _check(lora: str, checkpoint: str, path: str, weight: torch.nn.Parameter, change: Change) -> None:
+    if weight.is_meta or not weight.is_floating_point():
+        reason = "its weights are compressed, or are not in memory as a whole, so that nothing can be merged into them"
+        raise UserError(f"LoRAs cannot be applied to {shortened(checkpoint)}: {reason}.", code="E-LORA", field="loras")
+    try:
+        change.check(weight.shape)
+    except DoesNotFit as problem:
+        raise LoraShape(lora, checkpoint, f"at {path[:80]} {problem}") from None
+
+
+def _is_copy(original: torch.Tensor | None, weight: torch.Tensor) -> bool:
+    """Whether `original` still holds what `weight` does, which a look at some of the numbers tells."""
+    if original is None or original.dtype != weight.dtype or original.shape != weight.shape:
+        return False
+    some = slice(None, None, max(1, len(weight) // NUMBERS_COMPARED)), *[0] * (weight.ndim - 1)
+    return torch.equal(original[some].to(weight.device), weight.detach()[some])
+
+
+def _copier(plan: _Plan) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What copies originals: on the device they are on, or to main memory where the device has not twice the room."""
+    devices = {weight.device for weight in plan if weight.is_cuda}
+    needed = sum(weight.nbytes for weight in plan if weight.is_cuda)
+    if any(torch.cuda.mem_get_info(device)[0] < 2 * needed for device in devices):
+        return lambda weight: weight.to("cpu", copy=True)
+    return torch.Tensor.clone

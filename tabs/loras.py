@@ -1,0 +1,180 @@
+"""The part of a form that chooses LoRAs: their names, how strong each is, and what their files tell of them."""
+
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pipelines.engine.jobs import Engine, LoraInfo
+from presets.requests import LoraUse, TextToImage, field_extra, field_schemas
+from tabs import markup
+from tabs.form import Form, Group
+from tabs.updates import update
+
+USUAL_STRENGTH = 2.0
+"""The slider's bounds on both sides, unless a picture's settings go beyond."""
+SLOTS: int = field_schemas(TextToImage)["loras"]["maxItems"]
+PREVIEW_SIDE = 96
+"""Pixels of the page; the picture has twice as many."""
+PREVIEW_PIXELS = 40_000_000
+PROBLEMS_SHOWN = 3
+
+
+def build(engine: Engine, form: Form) -> None:
+    """Put the field `loras` here: a list of names, and for each that is chosen its strengths."""
+    schema = field_schemas(form.kind)["loras"]
+    box = gr.Dropdown(
+        _names(engine.loras()),
+        value=[],
+        multiselect=True,
+        allow_custom_value=True,
+        max_choices=SLOTS,
+        label=field_extra(form.kind, "loras")["label"],
+        info=schema["description"],
+        elem_id=form.element_id("loras"),
+        interactive=True,
+    )
+    shown = gr.State(())
+    with gr.Column(elem_classes="lora-strengths"):
+        pairs = [_slot(number) for number in range(SLOTS)]
+    details = gr.HTML(elem_id="lora-details")
+    sliders, texts = [slider for slider, _ in pairs], [text for _, text in pairs]
+    group = form.group(
+        "loras", Group((box, shown, *sliders, *texts), read, lambda loras: show([lora.model_dump() for lora in loras]))
+    )
+
+    def look_again() -> tuple[Any, str]:
+        infos = engine.loras()
+        return gr.update(choices=_names(infos)), problem_lines(infos)
+
+    def about(names: Sequence[str] | None) -> str:
+        return details_of(engine.loras(), names or ())
+
+    update(box.input, lambda *values: show(read(values))[1:], list(group.components), list(group.components[1:]))
+    update(box.change, about, box, details)
+    problems = gr.HTML(problem_lines(engine.loras()), elem_id="lora-problems")
+    update(box.focus, look_again, None, [box, problems])
+
+
+def _slot(number: int) -> tuple[gr.Slider, gr.Textbox]:
+    """The strengths of one LoRA, seen once it is chosen."""
+    slider = gr.Slider(
+        -USUAL_STRENGTH,
+        USUAL_STRENGTH,
+        1.0,
+        step=field_schemas(LoraUse)["strength"]["step"],
+        visible=False,
+        interactive=True,
+        elem_id=f"lora-strength-{number}",
+    )
+    text = gr.Textbox(
+        label="Text encoder",
+        placeholder="same",
+        max_lines=1,
+        min_width=90,
+        visible=False,
+        interactive=True,
+        elem_id=f"lora-text-strength-{number}",
+    )
+    return slider, text
+
+
+def read(values: Sequence[Any]) -> list[dict[str, Any]]:
+    """The field's value, from those of the components: the names that are chosen, those that the strengths belong to,
+    and the strengths for as many as there may be."""
+    names, shown, *strengths = values
+    half = len(strengths) // 2
+    belongs = dict(zip(shown or (), zip(strengths[:half], strengths[half:], strict=True), strict=False))
+    uses = []
+    for name in names or ():
+        strength, text = belongs.get(name, (1.0, ""))
+        use = {"name": name, "strength": 1.0 if strength is None else strength}
+        uses.append(use | ({"text_encoder_strength": _number(text)} if str(text or "").strip() else {}))
+    return uses
+
+
+def show(loras: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The components' new values for the field's, as far as there are components for it."""
+    names = [lora["name"] for lora in loras]
+    rows = [*loras, *[None] * (SLOTS - len(loras))]
+    sliders = [_slider_of(lora) for lora in rows]
+    texts = [gr.update(visible=lora is not None, value=_written(lora)) for lora in rows]
+    return [names, tuple(names), *sliders, *texts]
+
+
+def _slider_of(lora: Mapping[str, Any] | None) -> Any:
+    if lora is None:
+        return gr.update(visible=False, value=1.0)
+    bound = max(USUAL_STRENGTH, abs(lora["strength"]))
+    return gr.update(visible=True, label=lora["name"], value=lora["strength"], minimum=-bound, maximum=bound)
+
+
+def _written(lora: Mapping[str, Any] | None) -> str:
+    text = lora.get("text_encoder_strength") if lora else None
+    return "" if text is None else f"{text:.15g}" if isinstance(text, int | float) else str(text)
+
+
+def _number(text: Any) -> Any:
+    """What is typed as a number where it is one; the request refuses the rest by the field's own rule."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def details_of(infos: Sequence[LoraInfo], names: Sequence[str]) -> str:
+    """What is known of the chosen ones, as HTML."""
+    by_name = {info.name: info for info in infos}
+    known = [by_name[name] for name in names if name in by_name]
+    return "".join(markup.card(info.name, _facts(info), _preview(info.preview)) for info in known)
+
+
+def _facts(info: LoraInfo) -> list[tuple[str, str]]:
+    kind = f"{info.kind}, rank {info.rank}" if info.rank else info.kind
+    facts = [
+        ("Write", ", ".join(info.trigger_words)),
+        ("For", info.family),
+        ("Trained on", info.base_model),
+        ("Kind", kind),
+        ("Problem", info.problem),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def problem_lines(infos: Sequence[LoraInfo]) -> str:
+    """Why files among the LoRAs are not offered, the first few of them."""
+    lines = [info.problem for info in infos if info.problem]
+    more = [f"… and {len(lines) - PROBLEMS_SHOWN} more"] if len(lines) > PROBLEMS_SHOWN else []
+    return "".join(f"<p>{markup.escaped(line)}</p>" for line in [*lines[:PROBLEMS_SHOWN], *more])
+
+
+def _names(infos: Sequence[LoraInfo]) -> list[str]:
+    return [info.name for info in infos if not info.problem]
+
+
+def _preview(path: Path | None) -> str:
+    """The picture as a small data URL; empty where there is none that can be read."""
+    try:
+        return _thumbnail(path, path.stat().st_mtime_ns) if path else ""
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _thumbnail(path: Path, _changed: int) -> str:
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > PREVIEW_PIXELS:
+                return ""
+            image.draft("RGB", (PREVIEW_SIDE * 2, PREVIEW_SIDE * 2))
+            small = image.convert("RGB")
+            small.thumbnail((PREVIEW_SIDE * 2, PREVIEW_SIDE * 2))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return markup.jpeg_source(buffer.getvalue())
