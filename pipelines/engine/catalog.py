@@ -37,9 +37,12 @@ from pipelines.engine.model import (
 )
 from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
+from presets.settings import Settings
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
+EXTRAS = Path(__file__).parent / "extras"
+"""A root of models that ships with the program: another checkpoint and LoRAs for the starter."""
 DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
 KEPT_SECONDS = 1.0
@@ -68,6 +71,11 @@ class _Found:
 
 _Entries = dict[str, tuple[Path, Model | UserError]]
 """Name -> path and model or error. The starter is first."""
+
+
+def catalog_of(settings: Settings) -> "Catalog":
+    """The catalog of the model folders that the settings name, and of what ships with the program."""
+    return Catalog((*settings.model_roots, EXTRAS))
 
 
 class Catalog:

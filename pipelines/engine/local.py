@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine import worker
-from pipelines.engine.catalog import STARTER_NAME, Catalog
+from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.errors import Busy, WorkerDied
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.hashes import Hashes
@@ -71,7 +71,7 @@ class LocalEngine:
     def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
         self._settings = settings
         self._runners = runners
-        self._catalog = Catalog(settings.model_roots)
+        self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()

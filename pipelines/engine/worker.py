@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from pipelines.engine.catalog import Catalog
+from pipelines.engine.catalog import catalog_of
 from pipelines.engine.errors import Cancelled, OutOfMemory
 from pipelines.engine.jobs import (
     EVENT,
@@ -209,8 +209,8 @@ class Worker:
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
-        self._models = PipelineManager(Catalog(settings.model_roots), self._policy, settings)
-        self._conditioner = Conditioner(embeddings=Embeddings(Catalog(settings.model_roots)))
+        self._models = PipelineManager(catalog_of(settings), self._policy, settings)
+        self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
 
     @property
