@@ -97,7 +97,7 @@ class TextToImage(Request):
     height: fields.Height = None
     count: fields.Count = 1
     seed: fields.Seed = fields.RANDOM_SEED
-    guidance_scale: fields.GuidanceScale = 5.0
+    guidance_scale: fields.GuidanceScale = 4.0
     guidance_end: fields.GuidanceEnd = 1.0
     token_merging: fields.TokenMerging = 0.0
     sampler: fields.SamplerName = "DPM++ 2M"

@@ -17,11 +17,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.engine import samplers
 from pipelines.engine.catalog import STARTER
+from presets.requests import TextToImage
 from training.judge import FILE, Verdict, accuracy, load_judge
 from training.words import Scene, Thing, describe, held_out, pairs_for_training, random_scene
 
 SEEN, UNSEEN = 200, 100
-STEPS, GUIDANCE, BATCH = 20, 5.0, 20
+STEPS, GUIDANCE = (TextToImage.model_fields[name].default for name in ("steps", "guidance_scale"))
+BATCH = 20
 
 
 @dataclass(frozen=True, slots=True)
