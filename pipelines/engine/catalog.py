@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from pipelines.engine.errors import (
@@ -37,6 +36,7 @@ from pipelines.engine.model import (
 )
 from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
+from presets.names import match_name, near_names
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -373,26 +373,6 @@ def _unique(name: str, taken: Set[str]) -> str:
     while result.lower() in taken:
         result, number = f"{name} ({number})", number + 1
     return result
-
-
-def match_name(name: str, names: Sequence[str]) -> str | None:
-    """The listed name that `name` means: exactly, in another case, or as the last part of just one."""
-    if name in names:
-        return name
-    wanted = name.lower().removesuffix(".safetensors")
-    for key in (str.lower, lambda entry: entry.lower().rsplit("/", 1)[-1]):
-        matches = [entry for entry in names if key(entry) == wanted]
-        if len(matches) == 1:
-            return matches[0]
-    return None
-
-
-def near_names(name: str, names: Sequence[str]) -> list[str]:
-    """Up to three of `names` that look like `name`, the nearest first; their last parts count too."""
-    by_key = {entry.lower().rsplit("/", 1)[-1]: entry for entry in reversed(names)}
-    by_key |= {entry.lower(): entry for entry in names}
-    keys = get_close_matches(name[:300].lower(), list(by_key), n=6, cutoff=0.4)
-    return list(dict.fromkeys(by_key[key] for key in keys))[:3]
 
 
 def _guessed(name: str) -> Model:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image, PngImagePlugin
 
-from presets.metadata import MetadataUnreadable, encode_png, parameters_text, read_picture, read_request
+from presets.infotext import parameters_text
+from presets.metadata import ENCODERS, MetadataUnreadable, converted, encode_png, read_picture, read_request
 from presets.requests import LoraUse, TextToImage
 from presets.samplers import SCHEDULES_OF
 
@@ -61,8 +62,15 @@ def chunk(**changes: object) -> str:
 @given(request=requests())
 @settings(max_examples=150, deadline=None)
 def test_any_request_survives_its_picture(request):
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), request, {})))
-    assert recovered and recovered.request == request
+    for encode in (ENCODERS[".png"], ENCODERS[".webp"], ENCODERS[".jpg"]):
+        recovered = read_request(io.BytesIO(encode(Image.new("RGB", (8, 8)), request, {})))
+        assert recovered and recovered.request == request
+
+
+@given(request=requests())
+@settings(max_examples=150, deadline=None)
+def test_any_request_survives_json(request):
+    assert TextToImage.model_validate_json(request.model_dump_json()) == request
 
 
 def test_the_record_comes_back_with_the_request(tmp_path):
@@ -77,15 +85,16 @@ def test_the_pixels_are_not_changed_by_what_stands_beside_them():
     assert opened(encode_png(image, HOUSE, RECORD)).tobytes() == image.tobytes()
 
 
-def test_the_longest_prompts_of_the_widest_characters_survive():
+@pytest.mark.parametrize("ending", ENCODERS)
+def test_the_longest_prompts_of_the_widest_characters_survive(ending):
     request = TextToImage(prompt="\U0001f3e0" * 20_000, negative_prompt="\U0001f3e0" * 20_000)
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), request, {})))
+    recovered = read_request(io.BytesIO(ENCODERS[ending](Image.new("RGB", (8, 8)), request, {})))
     assert recovered and recovered.request == request
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Path("somewhere"), object()])
 def test_no_record_costs_the_picture(value):
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), HOUSE, {"odd": value})))
+    recovered = read_request(io.BytesIO(encode_png(Image.new("RGB", (8, 8)), HOUSE, {"odd": value})))
     assert recovered and recovered.request == HOUSE
 
 
