@@ -48,7 +48,7 @@ class _Reader:
 
     def __init__(self, file: BinaryIO):
         self.file = file
-        self.size = (0, 0)
+        self.size: tuple[int, int] = (0, 0)
         self.texts: dict[str, str] = {}
         self.problems: dict[str, str] = {}
 

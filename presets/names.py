@@ -1,9 +1,12 @@
 """Names as people and other programs write them, against the names in a list."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+"""A model of the Hugging Face Hub: owner/name."""
 NAME_COMPARED = 300
 _ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
@@ -37,3 +40,8 @@ def without_ending(file_name: str) -> str:
     """The name that a file of weights is listed under: "styles\\ink.safetensors" is "styles/ink"."""
     path = file_name.replace("\\", "/")
     return path[: -len(PurePosixPath(path).suffix)] if path.lower().endswith(_ENDINGS) else path
+
+
+def writable(text: str) -> str:
+    """`text` with lone surrogates replaced: they can stand in no file, database or page."""
+    return text.encode("utf-8", "replace").decode("utf-8")

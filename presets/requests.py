@@ -224,7 +224,11 @@ def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
 
 def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
     """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
-    detail: Any = error.errors(include_url=False)[0]
+    return complaint(kind, error.errors(include_url=False)[0])
+
+
+def complaint(kind: type[BaseModel], detail: Any) -> InvalidField:
+    """One of the details of a `ValidationError` as such a sentence."""
     location = detail["loc"]
     context = detail.get("ctx", {})
     if not location:

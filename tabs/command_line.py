@@ -107,7 +107,8 @@ def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) 
     output.add_argument(
         "--output",
         metavar="PATH",
-        help="A .png file (several pictures: name-1.png, name-2.png ...) or an existing folder to copy into.",
+        help="A .png, .webp or .jpg file (several pictures: name-1.png, name-2.png ...), or an existing folder to copy "
+        "into.",
     )
     output.add_argument("--quiet", action="store_true", help="Show no progress.")
     output.add_argument("--json", action="store_true", help="Print the resolved request and timings as JSON.")

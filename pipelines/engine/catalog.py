@@ -6,7 +6,6 @@ folders, nested as the person likes. A name from outside is only ever looked up 
 
 import math
 import os
-import re
 import stat
 import threading
 import time
@@ -36,7 +35,7 @@ from pipelines.engine.model import (
 )
 from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
-from presets.names import match_name, near_names
+from presets.names import HUB_ID, match_name, near_names
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_NAME = "storybook"
@@ -45,7 +44,6 @@ DEEPEST = 8
 KEPT_SECONDS = 1.0
 """How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
 
 
@@ -178,7 +176,7 @@ class Catalog:
         if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
             raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
         folders = {entry.split("/")[0].lower() for entry in names if "/" in entry}
-        if _HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
+        if HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
             return self._of_hub(name)
         raise ModelNotFound(name, near_names(name, names))
 

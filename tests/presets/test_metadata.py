@@ -3,6 +3,7 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -83,6 +84,28 @@ def test_the_record_comes_back_with_the_request(tmp_path):
 def test_the_pixels_are_not_changed_by_what_stands_beside_them():
     image = Image.effect_mandelbrot((64, 48), (-2, -1.5, 1, 1.5), 40).convert("RGB")
     assert opened(encode_png(image, HOUSE, RECORD)).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize(("ending", "format"), [(".webp", "WEBP"), (".jpg", "JPEG")])
+def test_a_saved_picture_becomes_another_format_with_its_settings_inside(tmp_path, ending, format):
+    path = tmp_path / "house.png"
+    image = Image.effect_mandelbrot((64, 48), (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    path.write_bytes(encode_png(image, HOUSE, RECORD))
+    content = converted(path, ending)
+    recovered = read_request(io.BytesIO(content))
+    assert recovered and (recovered.request, recovered.record) == (HOUSE, RECORD)
+    assert opened(content).format == format
+    difference = np.abs(np.asarray(opened(content), float) - np.asarray(image, float))
+    assert difference.mean() < (0.001 if ending == ".webp" else 2)
+
+
+@pytest.mark.parametrize("ending", [".webp", ".jpg"])
+def test_other_programs_find_the_parameters_in_exif(ending):
+    """As A1111 reads them: piexif takes the comment as UTF-16 with the high byte first."""
+    content = ENCODERS[ending](Image.new("RGB", (8, 8)), HOUSE.model_copy(update={"prompt": "дом"}), {})
+    comment = opened(content).getexif().get_ifd(0x8769)[0x9286]
+    assert comment[:8] == b"UNICODE\0"
+    assert comment[8:].decode("utf-16-be").startswith("дом\nSteps: 20")
 
 
 @pytest.mark.parametrize("ending", ENCODERS)
