@@ -46,6 +46,12 @@ class PictureInfo(BaseModel):
     notes: tuple[str, ...] = ()
     texts: Mapping[str, str] = {}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values of the request's fields, but for a checkpoint that is not known."""
+        values = self.request.model_dump(exclude={"kind"}) if self.request else {}
+        return {name: value for name, value in values.items() if name != "checkpoint" or value}
+
 
 class NoPicture(UserError):
     """A file that is no picture of the three formats."""

@@ -21,6 +21,7 @@ from presets.errors import InvalidField, shortened
 from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
+ModelType = TypeVar("ModelType", bound=BaseModel)
 
 NAME_COMPARED = 100
 """Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
@@ -214,7 +215,7 @@ AnyRequest = TextToImage
 KINDS: dict[str, type[TextToImage]] = {"text-to-image": TextToImage}
 
 
-def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
+def parse(kind: type[ModelType], values: Mapping[str, Any]) -> ModelType:
     """`values` as a request of `kind`. Raises `InvalidField` for the first field that is wrong."""
     try:
         return kind.model_validate(dict(values))

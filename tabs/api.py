@@ -1,7 +1,7 @@
 """The named Gradio endpoints, made from the requests: a new field of a request is a new parameter here."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -33,10 +33,10 @@ def add_endpoints(engine: Engine) -> None:
     _add_models(engine)
 
 
-def indexes(page: gr.Blocks) -> dict[int, str | None]:
-    """Gradio's number of each event -> its endpoint's name, None for the page's own events."""
+def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
+    """Gradio's number of each event -> its endpoint's name, None for those that are not `public`: the page's own."""
     names = {number: str(function.api_name) for number, function in page.fns.items()}
-    return {number: name if name in ENDPOINTS or name in LISTS else None for number, name in names.items()}
+    return {number: name if name in public else None for number, name in names.items()}
 
 
 def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:

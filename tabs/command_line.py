@@ -27,11 +27,12 @@ _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 class Arguments:
     """What stood on the command line: only what was given, and requests' values not checked yet.
 
-    `kind` is None where the page is wanted. `output` is the text after `--output`.
+    `kind` is None where the page is wanted, or what a `picture` tells. `output` is the text after `--output`.
     """
 
     settings: Mapping[str, Any]
     kind: type[AnyRequest] | None = None
+    picture: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
     quiet: bool = False
@@ -46,6 +47,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(
         settings=_merged(_under("before.", given), _under("after.", given)),
         kind=kind,
+        picture=given.get("picture"),
         values=_under("request.", given),
         output=given.get("output"),
         quiet=given.get("quiet", False),
@@ -75,6 +77,13 @@ def run_request(engine: "Engine", arguments: Arguments) -> int:
     return run(engine, arguments)
 
 
+def tell_of_picture(engine: "Engine", arguments: Arguments) -> int:
+    """Print what the picture of `arguments` tells of itself, as JSON; the exit code."""
+    from tabs.command_run import tell_of_picture
+
+    return tell_of_picture(engine, arguments.picture or "")
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, as everything else here does."""
 
@@ -95,7 +104,18 @@ def build_parser() -> argparse.ArgumentParser:
             name, help=about, description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS
         )
         _add_command_options(command, kind)
+    _add_picture_info(commands)
     return parser
+
+
+def _add_picture_info(commands: Any) -> None:
+    about = "Tell what a picture was made with, whichever program wrote it, as JSON."
+    command = commands.add_parser(
+        "picture-info", help=about, description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    command.add_argument("picture", metavar="FILE", help="A PNG, JPEG or WebP file.")
+    settings = ("home", "models_dir")
+    _add_options(command.add_argument_group("settings"), Settings, settings, "after.")
 
 
 def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:

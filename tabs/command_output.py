@@ -37,7 +37,7 @@ class PictureFiles:
             raise OutputRefused(f"{shortened(place)} cannot be written: {error.strerror}.") from None
 
     def keep(self, saved: Saved) -> None:
-        """Copy a saved picture to its place, byte for byte where that is a PNG; it appears there whole or not at all."""
+        """Put a saved picture at its place, whole or not at all; byte for byte where that is a PNG."""
         path = self._target(saved)
         if path != saved.path:
             _copy(saved.path, path)

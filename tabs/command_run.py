@@ -1,4 +1,4 @@
-"""One request run from the command line.
+"""One request run from the command line, and what a picture tells.
 
 Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 cancelled with Ctrl+C.
 """
@@ -6,12 +6,15 @@ Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 canc
 import json
 import sys
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
 from presets.errors import UserError
+from presets.foreign import read_info
 from presets.requests import parse
 from tabs.command_output import PictureFiles, ProgressLine, say
+from tabs.inventory import available
 
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
@@ -41,6 +44,16 @@ def run(engine: Engine, arguments: "Arguments") -> int:
     if isinstance(last, Failed):
         return _complain(UserError(last.message, code=last.code), FAILED)
     return DONE if isinstance(last, Finished) else CANCELLED
+
+
+def tell_of_picture(engine: Engine, place: str) -> int:
+    """Print what the picture at `place` tells of itself, against what `engine` has, as JSON; the exit code."""
+    try:
+        info = read_info(Path(place), available(engine))
+    except UserError as error:
+        return _complain(error, REFUSED)
+    say(sys.stdout, info.model_dump_json(indent=2))
+    return DONE
 
 
 def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:

@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 import gradio as gr
 from gradio.components import Component
+from pydantic import TypeAdapter
 
 from presets.errors import InvalidField
 from presets.requests import Request, RequestType, field_extra, parse
@@ -104,6 +105,18 @@ class Form(Generic[RequestType]):
         """The request's values in the order of `inputs`."""
         shown = (group.show(getattr(request, name)) for name, group in self.groups.items())
         return [*(getattr(request, name) for name in self.widgets), *(value for values in shown for value in values)]
+
+    def merged(self, values: Mapping[str, Any]) -> list[Any]:
+        """In the order of `inputs`, the values for those fields that `values` has, checked before, and no change for
+        the others."""
+        changes: list[Any] = [values.get(name, gr.skip()) for name in self.widgets]
+        for name, group in self.groups.items():
+            shown = [gr.skip()] * len(group.components)
+            if name in values:
+                kind: Any = self.kind.model_fields[name].annotation
+                shown = group.show(TypeAdapter(kind).validate_python(values[name]))
+            changes += shown
+        return changes
 
     def check(self, *values: Any) -> list[dict[str, Any]]:
         """A Gradio validator: one verdict per value, so that a complaint stands beside its field.

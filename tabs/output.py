@@ -136,14 +136,15 @@ def _rows(saved: Saved) -> list[tuple[str, object]]:
     """Label and value of every field that has a label and is set, then the seconds and warnings."""
     labels = {name: field_extra(type(saved.request), name).get("label") for name in type(saved.request).model_fields}
     values = [(label, getattr(saved.request, name)) for name, label in labels.items() if label]
-    rows = [(label, _in_words(value)) for label, value in values if value not in ("", (), None)]
+    rows = [(label, in_words(value)) for label, value in values if value not in ("", (), None)]
     seconds = _seconds(saved.timings)
     if seconds is not None:
         rows.append(("Seconds", f"{seconds:.1f}"))
     return rows + [("Note", warning) for warning in saved.warnings]
 
 
-def _in_words(value: object) -> object:
+def in_words(value: object) -> object:
+    """A field's value for a person."""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 

@@ -1,17 +1,22 @@
 """The page: its tabs in order, and how it is served."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from pydantic import BaseModel
 from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
+from presets.foreign import PictureInfo
 from presets.requests import TextToImage
 from presets.settings import Settings
-from tabs import api, models, text_to_image, theme
+from tabs import api, models, picture_info, text_to_image, theme
 from tabs.calls import CheckedCalls
+from tabs.form import Form
 from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
+from tabs.updates import update
 
 MAX_UPLOAD_BYTES = 32 * 2**20
 WAITING_EVENTS = 200
@@ -25,13 +30,29 @@ def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(TextToImage.title, id="text-to-image"):
-                text_to_image.build(engine)
+                forms = {TextToImage.title: text_to_image.build(engine)}
+            with gr.Tab(picture_info.TITLE, id="picture-info"):
+                info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
+        for title, form in forms.items():
+            _link(info, form, title, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine)
+        picture_info.add_endpoint(engine, info)
     return page
+
+
+def _link(info: picture_info.Parts, form: Form, title: str, tabs: gr.Tabs) -> None:
+    """A button in `info` that fills `form` with what was found in a picture, and opens its tab."""
+    kind = form.kind.model_fields["kind"].default
+    button = picture_info.target(info, title, f"send-to-{kind}")
+
+    def send(found: PictureInfo) -> list[Any]:
+        return [gr.Tabs(selected=kind), *form.merged(found.settings)]
+
+    update(button.click, send, info.found, [tabs, *form.inputs])
 
 
 def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
@@ -42,6 +63,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
     from 7860 on.
     """
     gr.set_static_paths([pictures])
+    kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
     page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
     _, address, _ = page.launch(
         server_name=settings.host,
@@ -54,7 +76,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         allowed_paths=[str(pictures)],
         app_kwargs={
             "middleware": [
-                Middleware(CheckedCalls, kinds=api.ENDPOINTS, lists=api.LISTS, indexes=api.indexes(page)),
+                Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
             ]
         },
