@@ -31,8 +31,8 @@ class Question(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What others are linked to: `file` is where the picture is put, `found` the `PictureInfo` of the picture shown, or None; `targets` is the row
-    for the buttons that send it elsewhere."""
+    """What others are linked to: `file` is where the picture is put, `found` the `PictureInfo` of the one shown, or
+    None; `targets` is the row for the buttons that send it elsewhere."""
 
     file: gr.File
     found: gr.State
