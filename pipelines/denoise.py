@@ -142,6 +142,20 @@ def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Ima
     return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
 
 
+@torch.no_grad()
+def encode(pipe: Any, image: Image.Image, generator: torch.Generator) -> torch.Tensor:
+    """Scaled latents of `image` (RGB, sides on the grid), drawn from the VAE's distribution by `generator`."""
+    with _in_full(pipe.vae) if _overflows(pipe) else contextlib.nullcontext():
+        vae = pipe.vae
+        pixels = pipe.image_processor.preprocess(image).to(vae.device, vae.dtype)
+        values = vae.encode(pixels).latent_dist.sample(generator)
+    mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    if mean is not None and deviation is not None:
+        scale = vae.config.scaling_factor / values.new_tensor(deviation).view(1, -1, 1, 1)
+        return (values - values.new_tensor(mean).view(1, -1, 1, 1)) * scale
+    return (values - (vae.config.get("shift_factor") or 0.0)) * vae.config.scaling_factor
+
+
 def damaged_parts(pipe: Any) -> list[str]:
     """The names of the components whose weights hold NaN or infinity."""
     return [
@@ -162,15 +176,22 @@ def _overflows(pipe: Any) -> bool:
     return getattr(pipe, "text_encoder_2", None) is not None and pipe.vae.config.force_upcast
 
 
-def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """As `_decoded`, in float32. Afterwards the weights lie again where they did, in the memory counted for them."""
+@contextlib.contextmanager
+def _in_full(vae: Any) -> Iterator[None]:
+    """The VAE in float32. Afterwards the weights lie again where they did, in the memory counted for them."""
     own = [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     vae.to(torch.float32)
     try:
-        return _decoded(vae, latents.float())
+        yield
     finally:
         for tensor, data in own:
             tensor.data = data
+
+
+def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """As `_decoded`, in float32."""
+    with _in_full(vae):
+        return _decoded(vae, latents.float())
 
 
 def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -241,7 +262,6 @@ class _Steps:
     def __init__(self, pipe: Any, request: Drawing, watch: Watch, sides: tuple[int, int]):
         self._pipe = pipe
         self._sides = sides
-        self._steps = request.steps_done
         self._guidance_end = request.guidance_end
         self._guided = hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
         self.tensors = [name for name in _PAIRED if self._guided and name in pipe._callback_tensor_inputs]
@@ -274,7 +294,8 @@ class _Steps:
         return {name: tensor.chunk(2)[1] for name, tensor in tensors.items()}
 
     def _report(self, pipe: Any, call: int) -> None:
-        done = (call + 1) * self._steps // pipe.num_timesteps
+        steps = -(-pipe.num_timesteps // pipe.scheduler.order)
+        done = (call + 1) * steps // pipe.num_timesteps
         if done > self._done:
             self._done = done
             seconds = time.perf_counter() - self._started
@@ -283,9 +304,9 @@ class _Steps:
                     picture=self._watch.picture,
                     pictures=self._watch.pictures,
                     step=done,
-                    steps=self._steps,
+                    steps=steps,
                     seconds=seconds,
-                    remaining=seconds / done * (self._steps - done),
+                    remaining=seconds / done * (steps - done),
                     preview=self._preview(),
                 )
             )

@@ -36,6 +36,8 @@ def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField
         known = ", ".join(field for field in kind.model_fields if field != "kind")
         owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
         return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
+    if detail["type"] == "missing" and field_extra(kind, name).get("picture"):
+        return InvalidField(name, f"{field_extra(kind, name)['label']} is missing: choose one first.", code="E-IMAGE")
     if detail["type"] == "missing":
         path = ".".join(str(part) for part in location)
         return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
@@ -68,6 +70,8 @@ def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: An
     value = detail["input"]
     if detail["type"] == "string_too_long":
         return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
+    if detail["type"] == "model_type" and field_extra(kind, name).get("picture"):
+        return f"{label} must be the file of a picture, but is {shortened(value)}."
     allowed = allowed_values(kind, name)
     if detail["type"] == "literal_error":
         return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"

@@ -24,7 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from presets.errors import UserError
 from presets.fields import without_control_characters
-from presets.requests import KINDS, AnyRequest, LoraUse
+from presets.requests import KINDS, AnyRequest, ImageToImage, LoraUse
 
 FORMAT_VERSION = 1
 CHUNK = "easel"
@@ -102,6 +102,7 @@ def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProx
         "Model hash": hashes.get("checkpoint", "")[:10] or None,
         "Model": request.checkpoint or None,
         "VAE": request.vae or None,
+        "Denoising strength": f"{request.strength:.15g}" if isinstance(request, ImageToImage) else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": f"{request.token_merging:.15g}" if request.token_merging else None,
         "Version": f"Easel {software_version()}".strip(),

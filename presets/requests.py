@@ -14,9 +14,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import fields, prompts
+from presets import fields, prompts, sizes
 from presets.checks import parse
 from presets.errors import shortened
+from presets.images import ImageRef
 from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
@@ -30,6 +31,8 @@ class Request(BaseModel):
     title: ClassVar[str]
     kind: str
 
+    _told: tuple[str, ...] = ()
+    """What `resolved` decided otherwise than the person may think."""
     _cleaned: tuple[str, ...] = ()
     """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
 
@@ -53,9 +56,16 @@ class Request(BaseModel):
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what is done otherwise than the person may think. Never an error.
 
-        Those about characters that were removed are known only to the request that was given them and its copies.
+        Those about characters that were removed, and about files that pictures came in, are known only to the request
+        that was given them and its copies.
         """
-        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
+        cleaned = (f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
+        return (*cleaned, *(note for picture in self.pictures.values() for note in picture.notes), *self._told)
+
+    @property
+    def pictures(self) -> dict[str, ImageRef]:
+        """The pictures that it is given, by field."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageRef)}
 
 
 class LoraUse(BaseModel):
@@ -150,11 +160,6 @@ class Drawing(Request):
             added[lora.name] = (before[0] + lora.strengths[0], before[1] + lora.strengths[1])
         return tuple(_lora_use(name, *strengths) for name, strengths in added.items())
 
-    @property
-    def steps_done(self) -> int:
-        """Steps that are really taken for one picture."""
-        return self.steps
-
     def _each_lora(self) -> tuple[LoraUse, ...]:
         tags = prompts.parse(self.prompt).loras
         named = (LoraUse.model_construct(**dataclasses.asdict(tag)) for tag in tags)
@@ -183,20 +188,28 @@ class Drawing(Request):
         parse(type(self), named.model_dump())
         return named
 
-    def resolved(self: DrawingType, checkpoint: str, native_size: tuple[int, int]) -> DrawingType:
+    def resolved(
+        self: DrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP
+    ) -> DrawingType:
         """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
 
-        `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
+        `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height), `grid` the
+        pixels that its sides are multiples of.
         """
+        width, height = self._size(native_size, grid)
         seed = self.seed if self.seed != fields.RANDOM_SEED else random.SystemRandom().randrange(2**32)
         return self.model_copy(
             update={
                 "checkpoint": checkpoint,
-                "width": self.width or native_size[0],
-                "height": self.height or native_size[1],
+                "width": width,
+                "height": height,
                 "seed": seed,
             }
         )
+
+    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:  # noqa: ARG002 - others need the grid
+        """The (width, height) to draw at."""
+        return self.width or native_size[0], self.height or native_size[1]
 
     def picture(self: DrawingType, index: int) -> DrawingType:
         """The request that makes picture `index` of this (resolved) one alone."""
@@ -216,7 +229,58 @@ class TextToImage(Drawing):
     kind: Literal["text-to-image"] = "text-to-image"
 
 
-AnyRequest = TextToImage
+class FromPicture(Request):
+    """What all kinds share that are given a picture."""
+
+    image: fields.Picture
+
+
+class ImageToImage(Drawing, FromPicture):
+    """Redraw a picture as told in words."""
+
+    title: ClassVar[str] = "Image to image"
+
+    kind: Literal["image-to-image"] = "image-to-image"
+    width: fields.PictureWidth = None
+    height: fields.PictureHeight = None
+    strength: fields.Strength = 0.6
+    resize_mode: fields.ResizeMode = "crop"
+
+    @model_validator(mode="after")
+    def _leaves_a_step(self) -> "ImageToImage":
+        return _with_a_step(self, self.strength)
+
+    def resolved(self, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP) -> "ImageToImage":
+        resolved = super().resolved(checkpoint, native_size, grid)
+        size = (resolved.width, resolved.height)
+        if not (self.width or self.height) and size != self.image.size:
+            own = f"{self.image.width} × {self.image.height}"
+            resolved._told = (f"The picture is {own} pixels; it is drawn at {size[0]} × {size[1]}.",)
+        return resolved
+
+    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:
+        if self.width and self.height:
+            return self.width, self.height
+        return sizes.following(self.image.size, (self.width, self.height), native_size, grid)
+
+
+def _with_a_step(request: DrawingType, strength: float) -> DrawingType:
+    """`request`. Raises `PydanticCustomError` if `strength` of its steps is less than one step, as diffusers counts."""
+    if int(request.steps * strength) < 1:
+        raise PydanticCustomError(
+            "leaves_a_step",
+            "Denoising strength {strength} of {steps} steps leaves no step to do; it takes at least {least}.",
+            {
+                "field": "strength",
+                "strength": f"{strength:g}",
+                "steps": request.steps,
+                "least": f"{-(-100 // request.steps) / 100:g}",
+            },
+        )
+    return request
+
+
+AnyRequest = Annotated[TextToImage | ImageToImage, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
-KINDS: dict[str, type[AnyRequest]] = {"text-to-image": TextToImage}
+KINDS: dict[str, type[AnyRequest]] = {"text-to-image": TextToImage, "image-to-image": ImageToImage}

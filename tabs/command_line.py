@@ -151,6 +151,8 @@ def _help(model: type[BaseModel], name: str, schema: Mapping[str, Any]) -> str:
 def _placeholder(schema: Mapping[str, Any]) -> str:
     if _is_number(schema):
         return "NUMBER"
+    if schema.get("picture"):
+        return "FILE"
     if "path" in (schema.get("format"), schema.get("items", {}).get("format")):
         return "FOLDER"
     return "NAME" if "enum" in schema else "TEXT"

@@ -6,19 +6,19 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
+from presets.images import FILE_LIMIT
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, models, text_to_image, theme
+from tabs import api, image_to_image, models, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
 
-MAX_UPLOAD_BYTES = 32 * 2**20
 WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-TABS = {"text-to-image": text_to_image.build}
+TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build}
 """Kind of request -> what lays out its tab, in the page's order."""
 
 
@@ -63,7 +63,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
                 Middleware(OnlyPictures, folder=pictures),
             ]
         },
-        max_file_size=MAX_UPLOAD_BYTES,
+        max_file_size=FILE_LIMIT,
         enable_monitoring=False,
         ssr_mode=False,
         theme=theme.easel_theme(),
