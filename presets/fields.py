@@ -7,12 +7,13 @@ A field's `json_schema_extra` carries what the faces need beside pydantic's own 
 
 import re
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from presets import prompts
+from presets.images import ImageRef
 from presets.samplers import Sampler, Schedule
 
 PROMPT_LIMIT = 20_000
@@ -252,4 +253,45 @@ AdapterStrength = Annotated[
         json_schema_extra=_extra("E-WEIGHT", "Strength", "advanced", step=0.05),
     ),
     BeforeValidator(adapter_strength),
+]
+
+Picture = Annotated[
+    ImageRef,
+    Field(
+        description="The picture to begin with: PNG, JPEG, WebP, AVIF or GIF.",
+        json_schema_extra=_extra("E-IMAGE", "Picture", "basic", picture=True),
+    ),
+]
+Strength = Annotated[
+    float,
+    Field(
+        ge=0.01,
+        le=1,
+        description="How much is redrawn: little keeps the picture, 1 keeps next to nothing. So many of the steps are "
+        "done.",
+        json_schema_extra=_extra("E-STRENGTH", "Denoising strength", "basic", step=0.01),
+    ),
+    BeforeValidator(real_number),
+]
+ResizeMode = Annotated[
+    Literal["crop", "stretch", "fill", "latent"],
+    Field(
+        description="How the picture comes to another shape: crop what is over, stretch, fill up at the edges, or "
+        "stretch in the model's own latents.",
+        json_schema_extra=_extra("E-API-ARGS", "Resize", "advanced"),
+    ),
+]
+PictureWidth = Annotated[
+    Side | None,
+    Field(
+        description="Pixels, a multiple of 8. Empty means the picture's own, as near as may be.",
+        json_schema_extra=_extra("E-SIZE", "Width", "advanced", step=SIDE_STEP, unit="px"),
+    ),
+]
+PictureHeight = Annotated[
+    Side | None,
+    Field(
+        description="Pixels, a multiple of 8. Empty means the picture's own, as near as may be.",
+        json_schema_extra=_extra("E-SIZE", "Height", "advanced", step=SIDE_STEP, unit="px"),
+    ),
 ]

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from presets import chunks, exif, foreign_comfy, foreign_json, foreign_text, metadata, told
 from presets.available import Available, Missing, localised
+from presets.checks import parse
 from presets.chunks import Texts
 from presets.errors import UserError
 from presets.names import writable
 from presets.partial import accepted, filled
-from presets.requests import KINDS, AnyRequest, TextToImage, parse
+from presets.requests import KINDS, AnyRequest, TextToImage
 from presets.told import Told
 
 OWN = "Easel"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from presets.fields import without_control_characters
-from presets.requests import AnyRequest, LoraUse
+from presets.requests import AnyRequest, ImageToImage, LoraUse
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""
@@ -79,6 +79,7 @@ def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProx
         "Model hash": str(hashes.get("checkpoint", ""))[:10] or None,
         "Model": request.checkpoint or None,
         "VAE": request.vae or None,
+        "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage) else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         "Version": f"Easel {software_version()}".strip(),

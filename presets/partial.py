@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from presets.checks import complaint
 from presets.errors import InvalidField
-from presets.requests import Request, complaint
+from presets.requests import Request
 
 
 def accepted(kind: type[Request], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[InvalidField]]:

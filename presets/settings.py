@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         return self.home / "pictures"
 
     @property
+    def inputs(self) -> Path:
+        """Folder of the pictures that requests were given."""
+        return self.home / "inputs"
+
+    @property
     def model_roots(self) -> tuple[Path, ...]:
         """Folders that hold `checkpoints/`, `loras/` ...: the home's own first."""
         return (self.home / "models", *self.models_dir)

@@ -1,7 +1,7 @@
 """The named Gradio endpoints, made from the requests: a new field of a request is a new parameter here."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -9,15 +9,17 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
+from presets.checks import parse
 from presets.errors import InvalidField, UserError
-from presets.requests import KINDS, TextToImage, parse
+from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.run import submit
+from tabs.uploads import picture_fields, referenced
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
 
-ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
+ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
 LISTS = ("models",)
@@ -39,11 +41,11 @@ def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
     return {number: name if name in public else None for number, name in names.items()}
 
 
-def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
+def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
     schemas = parameter_schemas(kind)
 
-    def request(values: Sequence[Any]) -> TextToImage:
-        return parse(kind, dict(zip(schemas, values, strict=True)))
+    def request(values: Sequence[Any]) -> AnyRequest:
+        return parse(kind, referenced(engine.inputs, kind, dict(zip(schemas, values, strict=True))))
 
     async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
         try:
@@ -66,11 +68,12 @@ def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
             verdicts[place] = gr.validate(False, str(problem))
         return list(verdicts.values())
 
+    files: Any = {"type": "array", "items": _file_schema()}
     gr.on(
         [],
         _with_parameters(endpoint, schemas),
         [_parameter(schema) for schema in schemas.values()],
-        [Api(None, _file_list_schema(), "pictures"), Api(None, _RECORD, "record")],
+        [Api(None, files, "pictures"), Api(None, _RECORD, "record")],
         preprocess=False,
         postprocess=False,
         show_progress="hidden",
@@ -100,16 +103,22 @@ def _add_models(engine: Engine) -> None:
     )
 
 
-def parameter_schemas(kind: type[TextToImage]) -> dict[str, dict[str, Any]]:
+def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
     whole = kind.model_json_schema()
     properties = _inlined(whole["properties"], whole.get("$defs", {}))
-    return {name: schema for name, schema in properties.items() if name != "kind"}
+    pictures = {name: _file_schema() | _words_of(properties[name]) for name in picture_fields(kind)}
+    return {name: schema for name, schema in {**properties, **pictures}.items() if name != "kind"}
 
 
-def _file_list_schema() -> dict[str, Any]:
+def _file_schema() -> dict[str, Any]:
     file = gr.FileData.model_json_schema()
-    return {"type": "array", "items": _inlined(file, file.get("$defs", {}))}
+    return _inlined(file, file.get("$defs", {}))
+
+
+def _words_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said to people of a parameter, and its default."""
+    return {key: schema[key] for key in ("label", "description", "default") if key in schema}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -141,7 +150,7 @@ def _with_parameters(function: Callable[..., Any], schemas: dict[str, dict[str, 
     return function
 
 
-def _description(kind: type[TextToImage]) -> str:
+def _description(kind: type[AnyRequest]) -> str:
     return (
         f"{inspect.getdoc(kind)} Returns the picture files (PNG, with their settings inside) and a record: state, "
         "timings in seconds, and for each picture its resolved request. While the job runs, each answer is what there "

@@ -13,8 +13,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
-from presets.requests import parse
+from tabs.uploads import stood_in
 
 _CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
@@ -76,7 +77,7 @@ class CheckedCalls:
         if name in self.lists:
             return
         if call and call["named"]:
-            parse(self.kinds[name], given)
+            parse(self.kinds[name], stood_in(self.kinds[name], given))
         elif isinstance(given.get("data"), list):
             _check_number(self.kinds[name], len(given["data"]))
 

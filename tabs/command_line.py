@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
+from presets.checks import allowed_values, field_extra, field_schemas
 from presets.errors import UserError, shortened
-from presets.requests import KINDS, AnyRequest, Request, allowed_values, field_extra, field_schemas
+from presets.requests import KINDS, AnyRequest, Request
 from presets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def _help(model: type[BaseModel], name: str, schema: Mapping[str, Any]) -> str:
 def _placeholder(schema: Mapping[str, Any]) -> str:
     if _is_number(schema):
         return "NUMBER"
+    if schema.get("picture"):
+        return "FILE"
     if "path" in (schema.get("format"), schema.get("items", {}).get("format")):
         return "FOLDER"
     return "NAME" if "enum" in schema else "TEXT"

@@ -5,14 +5,16 @@ Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 canc
 
 import json
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
+from presets.checks import field_extra, parse
 from presets.errors import UserError
 from presets.foreign import read_info
-from presets.requests import parse
+from presets.requests import AnyRequest
 from tabs.command_output import PictureFiles, ProgressLine, say
 from tabs.inventory import available
 
@@ -30,7 +32,7 @@ def run(engine: Engine, arguments: "Arguments") -> int:
     if arguments.kind is None:
         raise ValueError("No kind of request was given.")
     try:
-        request = parse(arguments.kind, arguments.values)
+        request = parse(arguments.kind, _with_pictures(engine, arguments.kind, arguments.values))
         output = PictureFiles(arguments.output, request.count)
         job = engine.submit(request)
     except UserError as error:
@@ -54,6 +56,12 @@ def tell_of_picture(engine: Engine, place: str) -> int:
         return _complain(error, REFUSED)
     say(sys.stdout, info.model_dump_json(indent=2))
     return DONE
+
+
+def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with the files that pictures are in kept, and their references in their place."""
+    names = [name for name in kind.model_fields if field_extra(kind, name).get("picture") and name in values]
+    return {**values, **{name: engine.inputs.add(Path(values[name]).absolute(), name) for name in names}}
 
 
 def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:

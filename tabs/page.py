@@ -1,5 +1,6 @@
 """The page: its tabs in order, and how it is served."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,23 @@ from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
-from presets.requests import TextToImage
+from presets.images import FILE_LIMIT
+from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, models, picture_info, text_to_image, theme
+from tabs import api, image_to_image, models, picture_info, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
 from tabs.updates import update
+from tabs.uploads import picture_fields, referenced
 
-MAX_UPLOAD_BYTES = 32 * 2**20
 WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
+
+
+TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build}
+"""Kind of request -> what lays out its tab, in the page's order."""
 
 
 def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
@@ -29,14 +35,16 @@ def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab(TextToImage.title, id="text-to-image"):
-                forms = {TextToImage.title: text_to_image.build(engine)}
+            forms = []
+            for name, build in TABS.items():
+                with gr.Tab(KINDS[name].title, id=name):
+                    forms.append(build(engine))
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
-        for title, form in forms.items():
-            _link(info, form, title, tabs)
+        for form in forms:
+            _link(info, form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine)
@@ -44,15 +52,18 @@ def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
     return page
 
 
-def _link(info: picture_info.Parts, form: Form, title: str, tabs: gr.Tabs) -> None:
-    """A button in `info` that fills `form` with what was found in a picture, and opens its tab."""
-    kind = form.kind.model_fields["kind"].default
-    button = picture_info.target(info, title, f"send-to-{kind}")
+def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
+    """A button in `info` that fills `form` with what was found in a picture, and opens its tab. A kind that is given a
+    picture is given this one, if what was found names no other."""
+    kind = str(form.kind.model_fields["kind"].default)
+    button = picture_info.target(info, form.kind.title, kind)
 
-    def send(found: PictureInfo) -> list[Any]:
-        return [gr.Tabs(selected=kind), *form.merged(found.settings)]
+    def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
+        given = dict.fromkeys(picture_fields(form.kind), file) if file and form.store else {}
+        pictures = referenced(form.store, form.kind, given) if form.store else {}
+        return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 
-    update(button.click, send, info.found, [tabs, *form.inputs])
+    update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
 
 
 def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
@@ -80,7 +91,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
                 Middleware(OnlyPictures, folder=pictures),
             ]
         },
-        max_file_size=MAX_UPLOAD_BYTES,
+        max_file_size=FILE_LIMIT,
         enable_monitoring=False,
         ssr_mode=False,
         theme=theme.easel_theme(),

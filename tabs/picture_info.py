@@ -10,9 +10,9 @@ from gradio.components.api_component import Api
 from pydantic import BaseModel
 
 from pipelines.engine.jobs import Engine
+from presets.checks import field_extra
 from presets.errors import UserError
 from presets.foreign import PictureInfo, read_info
-from presets.requests import field_extra
 from tabs import markup
 from tabs.inventory import available
 from tabs.output import Updates, in_words
@@ -89,10 +89,10 @@ def build(engine: Engine) -> Parts:
     return Parts(file, found, targets)
 
 
-def target(parts: Parts, title: str, element_id: str) -> gr.Button:
+def target(parts: Parts, title: str, kind: str) -> gr.Button:
     """A button that sends the picture's settings to the tab called `title`."""
     with parts.targets:
-        return gr.Button(f"Send to {title}", size="sm", elem_id=element_id, min_width=160)
+        return gr.Button(f"Send to {title}", size="sm", elem_id=f"send-to-{kind}", min_width=160)
 
 
 def add_endpoint(engine: Engine, parts: Parts) -> None:

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from pipelines.engine.local import LocalEngine
+from presets.checks import parse
 from presets.library import BUILTIN, Library, Preset, thumbnail_of
-from presets.requests import KINDS, parse
+from presets.requests import KINDS
 from presets.settings import Settings
 
 

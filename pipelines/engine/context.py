@@ -9,6 +9,7 @@ from PIL import Image
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
 from presets.gallery import Gallery
+from presets.images import Inputs
 from presets.requests import AnyRequest
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The models, the way to report and the way to save, for one job.
+    """The models, the pictures given, the way to report and the way to save, for one job.
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
@@ -30,6 +31,7 @@ class Context:
     policy: "Policy"
     conditioner: "Conditioner"
     gallery: Gallery
+    inputs: Inputs
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]
     hashes: Mapping[str, str] = field(default_factory=dict)

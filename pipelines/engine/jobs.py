@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from presets.errors import UserError
+from presets.images import Inputs
 from presets.requests import AnyRequest
 
 
@@ -303,7 +304,12 @@ class EngineStatus(BaseModel):
 
 
 class Engine(Protocol):
-    """The one seam between faces and work. Every method returns at once and may be called from any thread."""
+    """The one seam between faces and work. Every method returns at once and may be called from any thread.
+
+    `inputs` keeps the pictures that requests name.
+    """
+
+    inputs: Inputs
 
     def submit(self, request: AnyRequest) -> Job:
         """Queue a request. Raises `UserError` if it cannot work as far as can be told by now."""

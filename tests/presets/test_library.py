@@ -7,9 +7,10 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from presets.available import Available, localised
+from presets.checks import parse
 from presets.library import BUILTIN, SIZE_LIMIT, Library, PresetNotFound, PresetRefused
 from presets.partial import accepted
-from presets.requests import KINDS, LoraUse, TextToImage, parse
+from presets.requests import KINDS, LoraUse, TextToImage
 
 KIND = "text-to-image"
 HOUSE = TextToImage(prompt="a house", steps=8, width=128, loras=(LoraUse(name="ink", strength=0.5),))

@@ -10,6 +10,7 @@ from gradio_client.exceptions import AppError, ValidationError
 from pipelines.engine.jobs import Stopped
 from presets.errors import UserError
 from presets.requests import TextToImage
+from tabs.api import ENDPOINTS
 from tests.fake_engine import FakeEngine
 
 ENDPOINT = "/text_to_image"
@@ -18,7 +19,7 @@ HUGE = "a " * 100_000
 
 def test_the_page_has_public_endpoints_with_the_request_as_parameters_and_for_the_models(address: str):
     endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert list(endpoints) == [ENDPOINT, "/models", "/picture_info"]
+    assert list(endpoints) == [*(f"/{name}" for name in ENDPOINTS), "/models", "/picture_info"]
     assert endpoints["/models"]["parameters"] == []
     parameters = endpoints[ENDPOINT]["parameters"]
     fields = [name for name in TextToImage.model_fields if name != "kind"]
