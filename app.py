@@ -40,10 +40,11 @@ def _run(arguments: Arguments) -> int:
     engine.start()
     try:
         if arguments.kind is not None:
-            return run_request(engine, arguments)
+            return run_request(engine, arguments, settings.presets)
+        from presets.library import Library
         from tabs.page import build_page, serve
 
-        page = build_page(engine, manage_models=settings.manage_models)
+        page = build_page(engine, Library(settings.presets), manage_models=settings.manage_models)
         serve(page, settings, pictures=settings.pictures)
         return 0
     finally:

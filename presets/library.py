@@ -21,7 +21,6 @@ import sys
 import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -162,12 +161,6 @@ class Library:
     def exported(self, kind: str, name: str) -> Path:
         """The file of a preset, which `add_file` takes elsewhere. Raises `PresetNotFound`."""
         return self._find(kind, name)[1]
-
-    def add_thumbnail(self, preset: Preset, picture: Path) -> None:
-        """Let a saved picture be the thumbnail of an own preset; nothing happens where it cannot be read."""
-        _, path = self._changeable(preset.kind, preset.name)
-        with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            _write(path.with_suffix(".webp"), thumbnail_of(picture))
 
     def _find(self, kind: str, name: str) -> tuple[Preset, Path]:
         found = {preset.name: (preset, path) for preset, path in self._read(kind) if isinstance(preset, Preset)}

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from gradio.components.api_component import Api
 from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
 from presets.checks import parse
 from presets.errors import InvalidField, UserError
+from presets.library import Library
 from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.run import submit
@@ -22,17 +24,20 @@ Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
-LISTS = ("models",)
+LISTS = ("models", "presets")
 """Endpoints that take nothing and tell what there is."""
 
+_PRESETS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 _RECORD = {"type": "object", "additionalProperties": True}
 
 
-def add_endpoints(engine: Engine) -> None:
-    """Give the page that is being built a public endpoint for each kind of request, and one that lists the models."""
+def add_endpoints(engine: Engine, library: Library) -> None:
+    """Give the page that is being built a public endpoint for each kind of request, and those that list models and
+    presets."""
     for name, kind in ENDPOINTS.items():
         _add(engine, name, kind)
     _add_models(engine)
+    _add_presets(library)
 
 
 def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
@@ -99,6 +104,24 @@ def _add_models(engine: Engine) -> None:
         show_progress="hidden",
         api_name="models",
         api_description="The checkpoints there are: name, family, size, where the weights are, hash. Takes nothing.",
+        queue=False,
+    )
+
+
+def _add_presets(library: Library) -> None:
+    def presets() -> list[dict[str, Any]]:
+        listed = [asdict(preset) for kind in KINDS for preset in library.presets(kind)]
+        return [{name: value for name, value in preset.items() if name != "thumbnail"} for preset in listed]
+
+    gr.on(
+        [],
+        presets,
+        None,
+        Api(None, _PRESETS, "presets"),
+        postprocess=False,
+        show_progress="hidden",
+        api_name="presets",
+        api_description="The presets there are: kind, name, title, help, and values to send. Takes nothing.",
         queue=False,
     )
 

@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
@@ -26,7 +27,8 @@ _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What stood on the command line: only what was given, and requests' values not checked yet.
+    """What stood on the command line: only what was given, and requests' values not checked yet. They are laid over
+    those of the `preset`.
 
     `kind` is None where the page is wanted, or what a `picture` tells. `output` is the text after `--output`.
     """
@@ -34,6 +36,7 @@ class Arguments:
     settings: Mapping[str, Any]
     kind: type[AnyRequest] | None = None
     picture: str | None = None
+    preset: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
     quiet: bool = False
@@ -49,6 +52,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         settings=_merged(_under("before.", given), _under("after.", given)),
         kind=kind,
         picture=given.get("picture"),
+        preset=given.get("preset"),
         values=_under("request.", given),
         output=given.get("output"),
         quiet=given.get("quiet", False),
@@ -71,11 +75,12 @@ def read_settings(arguments: Arguments) -> Settings:
         raise UserError(f"The settings cannot be read: {error}", code="E-SETTINGS") from None
 
 
-def run_request(engine: "Engine", arguments: Arguments) -> int:
-    """Run the request that stands on the command line to its end; the exit code."""
-    from tabs.command_run import run  # not needed to answer --help, which should be quick
+def run_request(engine: "Engine", arguments: Arguments, own_presets: Path | None = None) -> int:
+    """Run the request that stands on the command line to its end; the exit code. Own presets lie in `own_presets`."""
+    from presets.library import Library  # these two are not needed to answer --help, which should be quick
+    from tabs.command_run import run
 
-    return run(engine, arguments)
+    return run(engine, arguments, Library(own_presets))
 
 
 def tell_of_picture(engine: "Engine", arguments: Arguments) -> int:
@@ -120,6 +125,9 @@ def _add_picture_info(commands: Any) -> None:
 
 
 def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:
+    command.add_argument(
+        "--preset", metavar="NAME", help="A preset to begin with; options that are given stand in for its settings."
+    )
     fields = [name for name in kind.model_fields if name != "kind"]
     for title in ("basic", "advanced"):
         names = [name for name in fields if field_extra(kind, name).get("group") == title]

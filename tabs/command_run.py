@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
+from presets.available import localised
 from presets.checks import field_extra, parse
 from presets.errors import UserError
 from presets.foreign import read_info
+from presets.library import Library
 from presets.requests import AnyRequest
 from tabs.command_output import PictureFiles, ProgressLine, say
 from tabs.inventory import available
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
 DONE, FAILED, REFUSED, CANCELLED = 0, 1, 2, 130
 
 
-def run(engine: Engine, arguments: "Arguments") -> int:
-    """Run the request of `arguments`, which has a kind, to its end; the exit code.
+def run(engine: Engine, arguments: "Arguments", library: Library) -> int:
+    """Run the request of `arguments`, which has a kind, to its end; the exit code. A preset is one of `library`.
 
     Pictures' paths (or one JSON object) go to stdout, progress and errors to stderr.
     """
     if arguments.kind is None:
         raise ValueError("No kind of request was given.")
     try:
-        request = parse(arguments.kind, _with_pictures(engine, arguments.kind, arguments.values))
+        values = {**_preset_values(engine, library, arguments), **arguments.values}
+        request = parse(arguments.kind, _with_pictures(engine, arguments.kind, values))
         output = PictureFiles(arguments.output, request.count)
         job = engine.submit(request)
     except UserError as error:
@@ -56,6 +59,17 @@ def tell_of_picture(engine: Engine, place: str) -> int:
         return _complain(error, REFUSED)
     say(sys.stdout, info.model_dump_json(indent=2))
     return DONE
+
+
+def _preset_values(engine: Engine, library: Library, arguments: "Arguments") -> dict[str, Any]:
+    """What the preset that is asked for says, as far as it can be here. Raises `PresetNotFound`."""
+    if arguments.kind is None or arguments.preset is None:
+        return {}
+    preset = library.find(str(arguments.kind.model_fields["kind"].default), arguments.preset)
+    values, missing = localised(preset.values, available(engine))
+    for sentence in () if arguments.quiet else (*map(str, missing), *preset.warnings):
+        say(sys.stderr, f"warning: {sentence}")
+    return values
 
 
 def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,10 +95,16 @@ class Form(Generic[RequestType]):
 
         An empty number means the field's default.
         """
+        return parse(self.kind, {name: value for name, value in self.given(values).items() if value is not None})
+
+    def given(self, values: Iterable[Any]) -> dict[str, Any]:
+        """The fields that `values`, in the order of `inputs`, stand for, not checked; None for what is empty.
+
+        Raises `InvalidField` for a picture that cannot be read.
+        """
         rest = iter(values)
         given = {name: self._read(name, next(rest)) for name in self.widgets}
-        given |= {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
-        return parse(self.kind, {name: value for name, value in given.items() if value is not None})
+        return given | {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
 
     def _read(self, name: str, value: Any) -> Any:
         """`value` of the widget of field `name` as the request takes it; None is left out."""

@@ -37,6 +37,10 @@ def jpeg_source(data: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
 
 
+def webp_source(data: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+
+
 def file_source(path: Path) -> str:
     """The address of a file under the folders that the page may serve, relative to the page."""
     return f"gradio_api/file={quote(path.as_posix())}"
@@ -67,6 +71,12 @@ def download(path: Path) -> str:
     return (
         f'<a class="download" href="{html.escape(file_source(path))}" download="{html.escape(path.name)}">Download</a>'
     )
+
+
+def file_of(name: str, content: bytes, text: str) -> str:
+    """A link that saves `content` as a file."""
+    source = f"data:application/octet-stream;base64,{base64.b64encode(content).decode('ascii')}"
+    return f'<a class="download" href="{source}" download="{html.escape(name)}">{escaped(text)}</a>'
 
 
 def card(title: str, facts: Iterable[tuple[str, str]], source: str) -> str:

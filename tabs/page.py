@@ -11,12 +11,14 @@ from starlette.middleware import Middleware
 from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
 from presets.images import FILE_LIMIT
+from presets.library import Library
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, models, picture_info, text_to_image, theme
+from tabs import api, image_to_image, models, own_presets, picture_info, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.picture_files import OnlyPictures
+from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
 from tabs.uploads import picture_fields, referenced
@@ -29,8 +31,12 @@ TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.b
 """Kind of request -> what lays out its tab, in the page's order."""
 
 
-def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
-    """The whole page over `engine`, not yet served. `manage_models` lets visitors load and unload."""
+def build_page(engine: Engine, library: Library | None = None, *, manage_models: bool = True) -> gr.Blocks:
+    """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
+
+    `manage_models` lets visitors load and unload models, and change the presets.
+    """
+    library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
@@ -38,7 +44,12 @@ def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
             forms = []
             for name, build in TABS.items():
                 with gr.Tab(KINDS[name].title, id=name):
-                    forms.append(build(engine))
+                    row = PresetRow(library, KINDS[name])
+                    form = build(engine)
+                    row.connect(engine, form)
+                    if manage_models:
+                        own_presets.Panel(row, form)
+                    forms.append(form)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
@@ -47,7 +58,7 @@ def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
             _link(info, form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
-        api.add_endpoints(engine)
+        api.add_endpoints(engine, library)
         picture_info.add_endpoint(engine, info)
     return page
 

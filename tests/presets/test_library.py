@@ -1,3 +1,4 @@
+import io
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from PIL import Image
 
 from presets.available import Available, localised
 from presets.checks import parse
-from presets.library import BUILTIN, SIZE_LIMIT, Library, PresetNotFound, PresetRefused
+from presets.library import BUILTIN, SIZE_LIMIT, Library, PresetNotFound, PresetRefused, thumbnail_of
 from presets.partial import accepted
 from presets.requests import KINDS, LoraUse, TextToImage
 
@@ -140,13 +141,10 @@ def test_an_exported_file_can_be_imported_again(library):
     assert copy.values == library.find(KIND, "Mine").values
 
 
-def test_a_thumbnail_is_made_of_a_picture(library, tmp_path):
-    preset = library.save(KIND, "Mine", {})
+def test_a_thumbnail_is_made_of_a_picture(tmp_path):
     Image.new("RGB", (900, 600), "red").save(tmp_path / "saved.png")
-    library.add_thumbnail(preset, tmp_path / "saved.png")
-    library.add_thumbnail(preset, tmp_path / "missing.png")
-    thumbnail = library.find(KIND, "Mine").thumbnail
-    assert thumbnail and Image.open(thumbnail).size == (128, 85)
+    with Image.open(io.BytesIO(thumbnail_of(tmp_path / "saved.png"))) as image:
+        assert (image.format, image.size) == ("WEBP", (128, 85))
 
 
 BAD = {
