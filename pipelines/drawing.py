@@ -1,12 +1,16 @@
 """What all kinds of drawing share: models taken, pictures made one by one, saved with what made them."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from PIL import Image
 
-from pipelines.denoise import Begin, NoNumbers, Watch, decode, denoise, denoiser_of, is_flow
+from pipelines.denoise import Begin, NoNumbers, Watch, decode, denoise, denoiser_of, from_noise, is_flow
 from pipelines.engine import joint_conditioning
 from pipelines.engine.context import Context
 from pipelines.engine.families import FAMILIES
@@ -16,11 +20,30 @@ from pipelines.engine.samplers import FLOW_SAMPLER
 from presets.requests import AnyRequest
 
 
-def draw(request: AnyRequest, context: Context, begin: Begin) -> None:
-    """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone.
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture as it is saved, and what is to be told of it beside warnings."""
 
-    Each starts from what `begin` gives.
-    """
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def _nothing(_path: Path) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one kind of drawing does otherwise than another: what the pipeline starts from, what becomes of the picture
+    that it makes, and how the saved file is checked (which may raise)."""
+
+    begin: Begin = from_noise
+    finish: Callable[[Image.Image], Drawn] = Drawn
+    check: Callable[[Path], None] = _nothing
+
+
+def draw(request: AnyRequest, context: Context, work: Work) -> None:
+    """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     loras = request.all_loras
     with context.models.pipeline(
         request.checkpoint, request.kind, loras=loras, vae=request.vae, report=context.report
@@ -29,7 +52,7 @@ def draw(request: AnyRequest, context: Context, begin: Begin) -> None:
         latent_map = _latent_map(loaded) if context.policy.preview_interval else None
         for index in range(request.count):
             watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
-            _draw(request.picture(index), index, loaded, context, watch, begin)
+            _draw(request.picture(index), index, loaded, context, watch, work)
 
 
 def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
@@ -47,7 +70,7 @@ def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
         context.warn(warning)
 
 
-def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, watch: Watch, begin: Begin) -> None:
+def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, watch: Watch, work: Work) -> None:
     started = time.perf_counter()
     guided = picture.guidance_scale > 1
     conditioning = context.conditioner.encode(
@@ -58,7 +81,7 @@ def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, wat
         version=loaded.adapters.encoders,
     )
     encoded = time.perf_counter()
-    latents = denoise(loaded.pipe, conditioning, picture, watch, begin)
+    latents = denoise(loaded.pipe, conditioning, picture, watch, work.begin)
     denoised = time.perf_counter()
     try:
         image = decode(loaded.pipe, latents, context.warn)
@@ -72,8 +95,10 @@ def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, wat
         "denoise": denoised - encoded,
         "decode": time.perf_counter() - denoised,
     }
+    drawn = work.finish(image)
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    context.save(index, image, picture, rounded, _about(loaded, switch, context))
+    saved = context.save(index, drawn.image, picture, rounded, _about(loaded, switch, context), drawn.notes)
+    work.check(saved.path)
 
 
 def _latent_map(loaded: Loaded) -> LatentMap:

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from pipelines.denoise import encode, is_flow
-from pipelines.drawing import draw
+from pipelines.drawing import Work, draw
 from pipelines.engine.context import Context
 from pipelines.resizing import RESIZED, stretched
 from presets.fields import SIDE_STEP
@@ -23,7 +23,7 @@ def run(request: ImageToImage, context: Context) -> None:
     def begin(pipe: Any, picture: ImageToImage, generator: torch.Generator) -> Mapping[str, Any]:
         return from_picture(pipe, picture, generator, given)
 
-    draw(request, context, begin)
+    draw(request, context, Work(begin))
 
 
 def from_picture(pipe: Any, request: ImageToImage, generator: torch.Generator, given: Image.Image) -> Mapping[str, Any]:

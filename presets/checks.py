@@ -107,6 +107,6 @@ def allowed_values(kind: type[BaseModel], name: str) -> str:
         if "const" in part:
             return part["const"]
         if "minimum" in part and "maximum" in part:
-            step = " in steps of 8" if schema.get("unit") == "px" else ""
+            step = f" in steps of {schema['step']}" if schema.get("unit") == "px" and schema["step"] > 1 else ""
             return f"{part['minimum']} to {part['maximum']}{step}"
     return ""

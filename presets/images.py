@@ -178,6 +178,13 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
+def painted(image: Image.Image) -> Image.Image:
+    """A mask as one channel, 255 where it is painted and 0 elsewhere: the alpha of a picture that has any, else how
+    light it is; from half on."""
+    values = image.getchannel("A") if image.mode == "RGBA" else image.convert("L")
+    return values.point([0] * 128 + [255] * 128)
+
+
 def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str, ...]]:
     """The picture in a file's `content` as plain pixels (RGB, or RGBA where any is transparent), and what is to be said
     of it.

@@ -16,12 +16,13 @@ from pydantic_core import PydanticCustomError
 
 from presets import fields, prompts, sizes
 from presets.checks import parse
-from presets.errors import shortened
-from presets.images import ImageRef
+from presets.errors import InvalidField, shortened
+from presets.images import PIXEL_LIMIT, SIDE_LIMIT, ImageRef, Inputs, painted
 from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
 DrawingType = TypeVar("DrawingType", bound="Drawing")
+RedrawingType = TypeVar("RedrawingType", bound="Redrawing")
 
 
 class Request(BaseModel):
@@ -60,7 +61,14 @@ class Request(BaseModel):
         that was given them and its copies.
         """
         cleaned = (f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
-        return (*cleaned, *(note for picture in self.pictures.values() for note in picture.notes), *self._told)
+        notes = (note for field, picture in self.pictures.items() if field != "mask" for note in picture.notes)
+        return (*cleaned, *notes, *self._told)
+
+    def examined(self: RequestType, inputs: Inputs) -> RequestType:
+        """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
+        for field, picture in self.pictures.items():
+            inputs.check(picture, field)
+        return self.model_copy()
 
     @property
     def pictures(self) -> dict[str, ImageRef]:
@@ -207,6 +215,11 @@ class Drawing(Request):
             }
         )
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(width, height) of the pictures that this (resolved) request makes."""
+        return self.width or 0, self.height or 0
+
     def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:  # noqa: ARG002 - others need the grid
         """The (width, height) to draw at."""
         return self.width or native_size[0], self.height or native_size[1]
@@ -235,52 +248,159 @@ class FromPicture(Request):
     image: fields.Picture
 
 
-class ImageToImage(Drawing, FromPicture):
+class Redrawing(Drawing, FromPicture):
+    """What all kinds share that draw on a given picture."""
+
+    width: fields.PictureWidth = None
+    height: fields.PictureHeight = None
+    strength: fields.Strength = 0.6
+
+    @model_validator(mode="after")
+    def _leaves_a_step(self: RedrawingType) -> RedrawingType:
+        if int(self.steps * self.strength) < 1:  # as diffusers counts
+            raise PydanticCustomError(
+                "leaves_a_step",
+                "Denoising strength {strength} of {steps} steps leaves no step to do; it takes at least {least}.",
+                {
+                    "field": "strength",
+                    "strength": f"{self.strength:g}",
+                    "steps": self.steps,
+                    "least": f"{-(-100 // self.steps) / 100:g}",
+                },
+            )
+        return self
+
+    def resolved(
+        self: RedrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP
+    ) -> RedrawingType:
+        resolved = super().resolved(checkpoint, native_size, grid)
+        given, drawn = self._given_size, (resolved.width, resolved.height)
+        if given and not (self.width or self.height) and given != drawn:
+            told = f"The picture is {given[0]} × {given[1]} pixels; it is drawn at {drawn[0]} × {drawn[1]}."
+            resolved._told = (*resolved._told, told)
+        return resolved
+
+    @property
+    def _given_size(self) -> tuple[int, int] | None:
+        """The size that is drawn on, which sides follow that are not asked for; None where they are native."""
+        return self.image.size
+
+    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:
+        if self._given_size is None or (self.width and self.height):
+            return super()._size(native_size, grid)
+        return sizes.following(self._given_size, (self.width, self.height), native_size, grid)
+
+
+class ImageToImage(Redrawing):
     """Redraw a picture as told in words."""
 
     title: ClassVar[str] = "Image to image"
 
     kind: Literal["image-to-image"] = "image-to-image"
-    width: fields.PictureWidth = None
-    height: fields.PictureHeight = None
-    strength: fields.Strength = 0.6
     resize_mode: fields.ResizeMode = "crop"
 
+
+class Inpaint(Redrawing):
+    """Redraw what is masked in a picture, or draw on beyond its sides; all else stays to the pixel."""
+
+    title: ClassVar[str] = "Inpaint"
+
+    kind: Literal["inpaint"] = "inpaint"
+    mask: fields.Mask = None
+    invert_mask: fields.MaskInvert = False
+    grow_mask: fields.MaskGrow = 4
+    feather_mask: fields.MaskBlur = 4
+    area: fields.Area = "whole"
+    padding: fields.Padding = 32
+    content: fields.Content = "original"
+    strength: fields.Strength = 1.0
+    extend_left: fields.ExtendLeft = 0
+    extend_right: fields.ExtendRight = 0
+    extend_top: fields.ExtendTop = 0
+    extend_bottom: fields.ExtendBottom = 0
+
     @model_validator(mode="after")
-    def _leaves_a_step(self) -> "ImageToImage":
-        return _with_a_step(self, self.strength)
+    def _mask_fits(self) -> "Inpaint":
+        if self.mask is None:
+            if self.invert_mask or not any(self.extensions):
+                raise PydanticCustomError(
+                    "mask_fits", "A mask is missing: paint what is to be redrawn, or extend a side.", _MASK
+                )
+        elif not sizes.alike(self.mask.size, self.image.size):
+            raise PydanticCustomError(
+                "mask_fits",
+                "The mask is {mask} pixels and the picture {picture}: they must have the same shape.",
+                _MASK | {"code": "E-MASK-SIZE", "mask": _times(self.mask.size), "picture": _times(self.image.size)},
+            )
+        return self
 
-    def resolved(self, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP) -> "ImageToImage":
-        resolved = super().resolved(checkpoint, native_size, grid)
-        size = (resolved.width, resolved.height)
-        if not (self.width or self.height) and size != self.image.size:
-            own = f"{self.image.width} × {self.image.height}"
-            resolved._told = (f"The picture is {own} pixels; it is drawn at {size[0]} × {size[1]}.",)
-        return resolved
+    @model_validator(mode="after")
+    def _frame_is_small_enough(self) -> "Inpaint":
+        width, height = self.picture_size
+        if width * height > PIXEL_LIMIT or max(width, height) > SIDE_LIMIT:
+            raise PydanticCustomError(
+                "frame_is_small_enough",
+                "Extended, the picture would be {size} pixels; the limit is {pixels} Mpx and {side} a side.",
+                {
+                    "field": "extend_left",
+                    "code": "E-SIZE",
+                    "size": _times((width, height)),
+                    "pixels": f"{PIXEL_LIMIT / 1e6:.1f}",
+                    "side": SIDE_LIMIT,
+                },
+            )
+        return self
 
-    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:
-        if self.width and self.height:
-            return self.width, self.height
-        return sizes.following(self.image.size, (self.width, self.height), native_size, grid)
+    @property
+    def extensions(self) -> tuple[int, int, int, int]:
+        """Pixels more at the left, top, right and bottom."""
+        return self.extend_left, self.extend_top, self.extend_right, self.extend_bottom
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        left, top, right, bottom = self.extensions
+        return self.image.width + left + right, self.image.height + top + bottom
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        own = []
+        if self.mask is not None and self.mask.size != self.image.size:
+            own.append(f"The mask was brought from {_times(self.mask.size)} to {_times(self.image.size)} pixels.")
+        return (*super().warnings, *own)
+
+    def examined(self, inputs: Inputs) -> "Inpaint":
+        """Raises `InvalidField` for a mask under which nothing is redrawn, and tells of one that spares nothing."""
+        examined = super().examined(inputs)
+        if self.mask is None:
+            return examined
+        colours = {value for _, value in painted(inputs.open(self.mask, "mask")).getcolors() or ()}
+        masked = {255 - value if self.invert_mask else value for value in colours if isinstance(value, int)}
+        if masked == {0} and not any(self.extensions):
+            what = "covers all and is inverted" if self.invert_mask else "is empty"
+            raise InvalidField(
+                "mask", f"The mask {what}: nothing would be redrawn. Paint what is to change.", code="E-MASK-EMPTY"
+            )
+        if masked == {255}:
+            examined._told = (*examined._told, "The mask spares nothing: the whole picture is redrawn.")
+        return examined
+
+    @property
+    def _given_size(self) -> tuple[int, int] | None:
+        return self.picture_size if self.area == "whole" else None
 
 
-def _with_a_step(request: DrawingType, strength: float) -> DrawingType:
-    """`request`. Raises `PydanticCustomError` if `strength` of its steps is less than one step, as diffusers counts."""
-    if int(request.steps * strength) < 1:
-        raise PydanticCustomError(
-            "leaves_a_step",
-            "Denoising strength {strength} of {steps} steps leaves no step to do; it takes at least {least}.",
-            {
-                "field": "strength",
-                "strength": f"{strength:g}",
-                "steps": request.steps,
-                "least": f"{-(-100 // request.steps) / 100:g}",
-            },
-        )
-    return request
+_MASK = {"field": "mask", "code": "E-MASK"}
 
 
-AnyRequest = Annotated[TextToImage | ImageToImage, Field(discriminator="kind")]
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
+
+
+AnyRequest = Annotated[TextToImage | ImageToImage | Inpaint, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
-KINDS: dict[str, type[AnyRequest]] = {"text-to-image": TextToImage, "image-to-image": ImageToImage}
+KINDS: dict[str, type[AnyRequest]] = {
+    "text-to-image": TextToImage,
+    "image-to-image": ImageToImage,
+    "inpaint": Inpaint,
+}

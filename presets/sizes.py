@@ -27,3 +27,8 @@ def following(
 def on_grid(length: float, grid: int) -> int:
     """The multiple of `grid` next to `length` that a side may have."""
     return min(max(round(length / grid) * grid, SIDE_MINIMUM), SIDE_MAXIMUM)
+
+
+def alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes have the same shape, within 2 %."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= 0.02

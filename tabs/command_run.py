@@ -112,6 +112,7 @@ def _report(job: Job, output: PictureFiles, last: Event | None, arguments: "Argu
             "request": saved.request.model_dump(mode="json"),
             "timings": saved.timings,
             "warnings": list(saved.warnings),
+            "notes": list(saved.notes),
         }
         for path, saved in zip(output.paths, job.saved, strict=False)
     ]

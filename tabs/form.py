@@ -15,7 +15,7 @@ from presets.images import ImageMissing, ImageRef, Inputs
 from presets.requests import Request, RequestType
 from tabs.uploads import reference
 
-Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number | gr.Image
+Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number | gr.Image | gr.Checkbox
 
 LABEL_MARK = "\u2002"
 """Ends the value in what is shown of a choice. No name of a file in the lists holds it: it is not printable."""
@@ -175,6 +175,8 @@ def _component(
     if schema.get("picture"):
         return _picture(common)
     number = _number_schema(schema)
+    if schema.get("type") == "boolean":
+        return gr.Checkbox(**common)
     if "enum" in schema:
         return gr.Dropdown(list(schema["enum"]), **common)
     if choices is not None:

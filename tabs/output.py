@@ -122,7 +122,7 @@ class Output:
         if index >= len(pictures):
             return markup.empty_stage()
         saved = pictures[index]
-        size = (saved.request.width or 0, saved.request.height or 0)
+        size = saved.request.picture_size
         return markup.picture(markup.file_source(saved.path), size, saved.request.prompt, finished=True)
 
 
@@ -133,6 +133,7 @@ def record(saved: Saved) -> dict[str, Any]:
         "request": saved.request.model_dump(mode="json"),
         "timings": saved.timings,
         "warnings": list(saved.warnings),
+        "notes": list(saved.notes),
     }
 
 
@@ -144,7 +145,7 @@ def _rows(saved: Saved) -> list[tuple[str, object]]:
     seconds = _seconds(saved.timings)
     if seconds is not None:
         rows.append(("Seconds", f"{seconds:.1f}"))
-    return rows + [("Note", warning) for warning in saved.warnings]
+    return rows + [("Note", note) for note in (*saved.notes, *saved.warnings)]
 
 
 def in_words(value: object) -> object:

@@ -79,13 +79,12 @@ class FakeEngine:
     def submit(self, request: AnyRequest) -> Job:
         if self.refusal:
             raise self.refusal
-        for field, picture in request.pictures.items():
-            self.inputs.check(picture, field)
+        request = request.examined(self.inputs)
         default = self.checkpoints[0]
         job = Job(request.resolved(request.checkpoint or default.name, default.native_size), self._cancel)
         job.put(Queued(position=1))
         self.submitted.append(job)
-        for warning in request.warnings:
+        for warning in job.request.warnings:
             job.put(Warned(message=warning))
         threading.Thread(target=self._run, args=(job,), daemon=True).start()
         return job
@@ -203,5 +202,5 @@ class FakeEngine:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{job.id}-{index}.png"
         colour = tuple(request.seed.to_bytes(8, "little")[:3])
-        Image.new("RGB", (request.width or 128, request.height or 128), colour).save(path)
+        Image.new("RGB", request.picture_size, colour).save(path)
         return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=tuple(job.warnings))

@@ -1,4 +1,4 @@
-"""A picture given through every door, on the real engine: the same pixels, also from the saved picture's own metadata."""
+"""A picture given through every door, on the real engine: the same pixels, and again from its own metadata."""
 
 import subprocess
 import sys
@@ -39,19 +39,9 @@ def test_the_endpoint_draws_the_same_pixels_and_tells_of_the_size(real_client, p
 
 
 def test_the_command_line_draws_the_same_pixels(photo, expected, tmp_path):
-    line = [
-        sys.executable,
-        "app.py",
-        "--home",
-        str(tmp_path),
-        "--threads",
-        "1",
-        "image-to-image",
-        "--image",
-        str(photo),
-    ]
+    line = [sys.executable, "app.py", "--home", str(tmp_path), "--threads", "1", "image-to-image"]
     options = [f"--{name}={value}" for name, value in VALUES.items()]
-    done = subprocess.run([*line, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([*line, f"--image={photo}", *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(pixels([done.stdout.strip()]), expected)
 

@@ -59,16 +59,19 @@ class Context:
         request: AnyRequest,
         timings: Mapping[str, float],
         about: Mapping[str, Any],
+        notes: tuple[str, ...] = (),
     ) -> Saved:
         """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
 
-        `about` is what else stands in the picture's metadata (device, precision, versions); timings in
-        seconds. The picture is kept even if the job is cancelled at this moment.
+        `about` is what else stands in the picture's metadata (device, precision, versions), `notes` what is told of it
+        there and to the person; timings in seconds. The picture is kept even if the job is cancelled at this moment.
         """
         warnings = tuple(self.warnings)
         hashes = {"hashes": dict(self.hashes)} if self.hashes else {}
         record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
+        if notes:
+            record["notes"] = list(notes)
         path = self.gallery.add(image, request, record)
-        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)
+        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings, notes=notes)
         self.send(saved)
         return saved

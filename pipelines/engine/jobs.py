@@ -66,7 +66,8 @@ class Warned(_Event):
 
 
 class Saved(_Event):
-    """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds."""
+    """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds; `notes`
+    tell of it what is no warning."""
 
     type: Literal["saved"] = "saved"
     index: int
@@ -74,6 +75,7 @@ class Saved(_Event):
     request: AnyRequest
     timings: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Finished(_Event):

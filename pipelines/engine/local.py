@@ -231,8 +231,7 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         model.check_task(request.kind)
-        for field, picture in request.pictures.items():
-            self.inputs.check(picture, field)
+        request = request.examined(self.inputs)
         grid = FAMILIES[model.family].grid
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size, grid=grid)
         if resolved.vae:
