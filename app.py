@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from presets.errors import UserError
-from tabs.command_line import Arguments, parse_arguments, read_settings, run_request
+from tabs.command_line import Arguments, parse_arguments, read_settings, run_request, tell_of_picture
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +34,17 @@ def _run(arguments: Arguments) -> int:
         print("easel: " + " ".join(outdated) + " Run: pip install -e .", file=sys.stderr)
         return 1
     settings = read_settings(arguments)
-    engine = LocalEngine(settings).start()
+    engine = LocalEngine(settings)
+    if arguments.picture is not None:
+        return tell_of_picture(engine, arguments)
+    engine.start()
     try:
         if arguments.kind is not None:
-            return run_request(engine, arguments)
+            return run_request(engine, arguments, settings.presets)
+        from presets.library import Library
         from tabs.page import build_page, serve
 
-        page = build_page(engine, manage_models=settings.manage_models)
+        page = build_page(engine, Library(settings.presets), manage_models=settings.manage_models)
         serve(page, settings, pictures=settings.pictures)
         return 0
     finally:

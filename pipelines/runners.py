@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import text_to_image
+from pipelines import image_to_image, inpaint, text_to_image
 from pipelines.engine.context import Context
-from presets.requests import Request, TextToImage
+from presets.requests import ImageToImage, Inpaint, Request, TextToImage
 
-RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType({TextToImage: text_to_image.run})
+RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
+    {TextToImage: text_to_image.run, ImageToImage: image_to_image.run, Inpaint: inpaint.run}
+)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from presets.errors import UserError
 from presets.metadata import MetadataUnreadable, encode_png, read_picture
+from presets.names import writable
 from presets.requests import KINDS, AnyRequest
 
 INDEX_FILE = "index.sqlite"
@@ -101,12 +102,12 @@ class Gallery:
 
     def search(self, text: str, limit: int = 50, offset: int = 0) -> list[Picture]:
         """Pictures in whose prompts, names or seed each word of `text` occurs (its first 100), the newest first."""
-        words = _storable(text).casefold().split()[:SEARCH_WORDS]
+        words = writable(text).casefold().split()[:SEARCH_WORDS]
         condition = " AND ".join(["instr(words, ?)"] * len(words)) or "TRUE"
         return self._select(f"WHERE {condition} {_NEWEST}", *words, limit, offset)
 
     def get(self, identifier: str) -> Picture | None:
-        found = self._select("WHERE identifier = ?", _storable(identifier))
+        found = self._select("WHERE identifier = ?", writable(identifier))
         return found[0] if found else None
 
     def delete(self, identifier: str) -> bool:
@@ -326,8 +327,3 @@ def _in_transaction(index: sqlite3.Connection, change: Callable[[sqlite3.Connect
 
 def _version(index: sqlite3.Connection) -> int:
     return index.execute("PRAGMA user_version").fetchone()[0]
-
-
-def _storable(text: str) -> str:
-    """`text` with lone surrogates replaced: they cannot be in a database."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,39 +1,46 @@
-"""A request inside its picture: one lossless JSON chunk, and A1111's `parameters` text beside it for other programs.
+"""A request inside its picture: one lossless JSON text, and A1111's `parameters` text beside it for other programs.
 
-The chunk `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`. The request is the resolved one,
+The text `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`. The request is the resolved one,
 the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970), and
-what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only the chunk is read
-back; the text is for others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known already:
-reading gigabytes would delay the picture.
+what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only it is read
+back; the `parameters` are for others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known
+already: reading gigabytes would delay the picture.
+
+    PNG     text chunks `easel` and `parameters`
+    WebP    EXIF: ImageDescription `easel:{...}`, and UserComment for the parameters
+    JPEG    comments `easel:{...}` (one after the other where one is too small), and EXIF UserComment
 """
 
-import functools
-import importlib.metadata
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
+from presets import chunks, exif
+from presets.chunks import Texts
 from presets.errors import UserError
-from presets.fields import without_control_characters
-from presets.requests import KINDS, AnyRequest, LoraUse
+from presets.infotext import parameters_text
+from presets.requests import KINDS, AnyRequest
 
 FORMAT_VERSION = 1
 CHUNK = "easel"
+EXIF_MARK = f"{CHUNK}:"
 CHUNK_LIMIT = 2**20
 """Characters. A longer chunk is not ours: two prompts of the greatest length take half of it."""
 
 PNG_COMPRESSION = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 """Measured on a noisy and a smooth 512 px picture: 18 and 13 ms, 409 and 348 KiB. Level 6, Pillow's default,
 takes 52 and 64 ms for 410 and 334 KiB; level 1 without run lengths 22 and 16 ms for 472 and 390 KiB."""
+JPEG_QUALITY = 95
+JPEG_COMMENT_LIMIT = 30_000
+"""Characters of the parameters that EXIF in a JPEG, 64 KiB, has room for; longer ones are left out."""
 
 
 class MetadataUnreadable(UserError):
@@ -60,84 +67,88 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
     picture.
     """
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("parameters", parameters_text(request, record.get("hashes", {})))
+    texts.add_text("parameters", _parameters(request, record))
     texts.add_text(CHUNK, _chunk(request, record))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION)
     return buffer.getvalue()
 
 
-def read_request(source: Path | Image.Image) -> Recovered | None:
-    """The request inside a PNG, equal to the one written; None if the picture carries none of ours.
-
-    Raises `MetadataUnreadable`, and nothing else whatever the file holds, if it is no picture, or if its chunk is
-    over `CHUNK_LIMIT`, malformed, of a newer Easel or refused by the request's own checks.
-    """
-    if isinstance(source, Path):
-        return read_picture(source)[0]
-    return _recovered(source.info)
+def encode_webp(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
+    """As `encode_png`, a WebP file with the same pixels."""
+    texts = exif.write_texts(EXIF_MARK + _chunk(request, record), _parameters(request, record))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True, exif=texts)
+    return buffer.getvalue()
 
 
-def read_picture(path: Path) -> tuple[Recovered | None, tuple[int, int]]:
-    """As `read_request`, and the picture's (width, height). Pixels are not decoded."""
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            return _recovered(image.info), image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise MetadataUnreadable("the file is not a whole PNG picture") from None
+def encode_jpeg(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
+    """As `encode_png`, a JPEG file: the pixels are only nearly the same, and alpha is dropped."""
+    parameters = _parameters(request, record)
+    texts = exif.write_texts(None, parameters if len(parameters) <= JPEG_COMMENT_LIMIT else None)
+    buffer = io.BytesIO()
+    comments = chunks.comment_segments(_chunk(request, record))
+    image.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, exif=texts, extra=comments)
+    return buffer.getvalue()
 
 
-def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
-    """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order.
-
-    Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits.
-    """
-    pairs = {
-        "Steps": request.steps,
-        "Sampler": request.sampler,
-        "Schedule type": _SCHEDULE_NAMES[request.schedule],
-        "CFG scale": f"{request.guidance_scale:.15g}",
-        "Seed": request.seed,
-        "Size": f"{request.width}x{request.height}" if request.width and request.height else None,
-        "Model hash": hashes.get("checkpoint", "")[:10] or None,
-        "Model": request.checkpoint or None,
-        "VAE": request.vae or None,
-        "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
-        "Token merging ratio": f"{request.token_merging:.15g}" if request.token_merging else None,
-        "Version": f"Easel {software_version()}".strip(),
-    }
-    line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
-    loras = "".join(f" {_lora_tag(lora)}" for lora in request.loras)
-    negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
-    return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
-
-
-def _lora_tag(lora: LoraUse) -> str:
-    text = lora.text_encoder_strength
-    return f"<lora:{lora.name}:{lora.strength:.15g}" + ("" if text is None else f":{text:.15g}") + ">"
-
-
-@functools.cache
-def software_version() -> str:
-    """The installed Easel's version, or an empty text where it runs from a bare folder."""
-    try:
-        return importlib.metadata.version("easel")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-_SCHEDULE_NAMES = {
-    "automatic": "Automatic",
-    "normal": "Normal",
-    "karras": "Karras",
-    "exponential": "Exponential",
-    "beta": "Beta",
-    "sgm_uniform": "SGM Uniform",
+ENCODERS: dict[str, Callable[[Image.Image, AnyRequest, Mapping[str, Any]], bytes]] = {
+    ".png": encode_png,
+    ".webp": encode_webp,
+    ".jpg": encode_jpeg,
+    ".jpeg": encode_jpeg,
 }
+"""The ending of a file's name, in lower case -> what makes its content."""
 
 
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ",\n:") else value
+def converted(path: Path, ending: str) -> bytes:
+    """The content of a saved picture as a file that ends in `ending`, with its settings inside.
+
+    Raises `MetadataUnreadable` where it is no picture of ours, `OSError` where it cannot be read.
+    """
+    recovered = read_request(path)
+    if recovered is None:
+        raise MetadataUnreadable("there are none")
+    with Image.open(path) as image:
+        return ENCODERS[ending](image, recovered.request, recovered.record)
+
+
+def read_request(source: Path | BinaryIO) -> Recovered | None:
+    """The request inside a picture, equal to the one written; None if the picture carries none of ours.
+
+    Raises `MetadataUnreadable`, and nothing else whatever the file holds, if it is no PNG, JPEG or WebP, or if its
+    text is over `CHUNK_LIMIT`, malformed, of a newer Easel or refused by the request's own checks.
+    """
+    return read_picture(source)[0]
+
+
+def read_picture(source: Path | BinaryIO) -> tuple[Recovered | None, tuple[int, int]]:
+    """As `read_request`, and the picture's (width, height) as its header says. Pixels are not decoded."""
+    try:
+        texts = chunks.read_texts(source)
+    except OSError:
+        raise MetadataUnreadable("the file cannot be opened") from None
+    if 0 in texts.size:
+        raise MetadataUnreadable("the file is no whole PNG, JPEG or WebP picture")
+    return recovered(texts), texts.size
+
+
+def recovered(found: Texts) -> Recovered | None:
+    """As `read_request`, of what stands beside a picture's pixels."""
+    if CHUNK in found.problems:
+        raise MetadataUnreadable("they are longer than allowed, or damaged")
+    text = found.texts.get(CHUNK, _of_exif(found.texts))
+    return _recovered(text) if text is not None else None
+
+
+def _of_exif(texts: Mapping[str, str]) -> str | None:
+    description = exif.named(texts, exif.DESCRIPTION)
+    return description.removeprefix(EXIF_MARK) if description.startswith(EXIF_MARK) else None
+
+
+def _parameters(request: AnyRequest, record: Mapping[str, Any]) -> str:
+    hashes = record.get("hashes")
+    return parameters_text(request, hashes if isinstance(hashes, Mapping) else {})
 
 
 def _chunk(request: AnyRequest, record: Mapping[str, Any]) -> str:
@@ -145,10 +156,7 @@ def _chunk(request: AnyRequest, record: Mapping[str, Any]) -> str:
     return json.dumps({CHUNK: FORMAT_VERSION, "request": request.model_dump(mode="json"), "record": plain})
 
 
-def _recovered(info: Mapping[Any, Any]) -> Recovered | None:
-    text = info.get(CHUNK)
-    if text is None:
-        return None
+def _recovered(text: str) -> Recovered:
     content = _content(text)
     kind = content["request"].get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -159,9 +167,9 @@ def _recovered(info: Mapping[Any, Any]) -> Recovered | None:
         raise MetadataUnreadable("a value is outside of what is allowed") from None
 
 
-def _content(text: Any) -> dict[str, Any]:
+def _content(text: str) -> dict[str, Any]:
     """The chunk's JSON object, of this version and with an object under `request` and `record`."""
-    if not isinstance(text, str) or len(text) > CHUNK_LIMIT:
+    if len(text) > CHUNK_LIMIT:
         raise MetadataUnreadable(f"they are longer than {CHUNK_LIMIT:,} characters")
     try:
         content = json.loads(text)

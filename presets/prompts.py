@@ -13,7 +13,7 @@ Unlike there, a bracket without its partner is plain text, and so is every other
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,7 @@ LORA_NAME_LIMIT = 300
 _NUMBER = r"[+-]?(?:\.?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)"
 _TOKEN = re.compile(rf"(?P<escaped>\\[()\[\]\\])|:\s*(?P<weight>{_NUMBER})\s*\)|[()\[\]]|:|\\|[^\\()\[\]:]+", re.I)
 _LORA = re.compile(rf"<lora:(?P<name>[^<>:]{{1,{LORA_NAME_LIMIT}}})(?::(?P<strength>[^<>:]*))?(?::(?P<text>[^<>]*))?>")
+_SPACED_LORA = re.compile(f" ?{_LORA.pattern}")
 _BREAK = re.compile(r"\bBREAK\b")
 
 
@@ -98,6 +99,11 @@ def with_loras_named(text: str, names: Mapping[str, str]) -> str:
         return tag if again and again["name"] == name else match[0]
 
     return _LORA.sub(renamed, text)
+
+
+def without_loras(text: str, names: Set[str]) -> str:
+    """`text` without the tags of the LoRAs `names`, and without the space before each."""
+    return _SPACED_LORA.sub(lambda match: "" if match["name"] in names else match[0], text)
 
 
 def check(text: str) -> str:

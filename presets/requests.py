@@ -1,29 +1,28 @@
 """Requests: what is wanted, one frozen model per kind of job.
 
 A request is at once the form, the preset, the API body, the command line and the picture's metadata. Values are
-checked when it is made; `parse` turns pydantic's complaint into one `InvalidField`. `resolved()` then leaves nothing
-to chance, and only a resolved request is run and saved.
+checked when it is made (`presets/checks.py`). `resolved()` then leaves nothing to chance, and only a resolved request
+is run and saved.
 """
 
 import dataclasses
-import functools
 import random
 from collections import Counter
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import fields, prompts
+from presets import fields, prompts, sizes
+from presets.checks import parse
 from presets.errors import InvalidField, shortened
+from presets.images import PIXEL_LIMIT, SIDE_LIMIT, ImageRef, Inputs, painted
 from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
-
-NAME_COMPARED = 100
-"""Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
+DrawingType = TypeVar("DrawingType", bound="Drawing")
+RedrawingType = TypeVar("RedrawingType", bound="Redrawing")
 
 
 class Request(BaseModel):
@@ -31,7 +30,10 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
+    kind: str
 
+    _told: tuple[str, ...] = ()
+    """What `resolved` decided otherwise than the person may think."""
     _cleaned: tuple[str, ...] = ()
     """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
 
@@ -55,9 +57,23 @@ class Request(BaseModel):
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what is done otherwise than the person may think. Never an error.
 
-        Those about characters that were removed are known only to the request that was given them and its copies.
+        Those about characters that were removed, and about files that pictures came in, are known only to the request
+        that was given them and its copies.
         """
-        return tuple(f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
+        cleaned = (f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
+        notes = (note for field, picture in self.pictures.items() if field != "mask" for note in picture.notes)
+        return (*cleaned, *notes, *self._told)
+
+    def examined(self: RequestType, inputs: Inputs) -> RequestType:
+        """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
+        for field, picture in self.pictures.items():
+            inputs.check(picture, field)
+        return self.model_copy()
+
+    @property
+    def pictures(self) -> dict[str, ImageRef]:
+        """The pictures that it is given, by field."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageRef)}
 
 
 class LoraUse(BaseModel):
@@ -83,12 +99,9 @@ class LoraUse(BaseModel):
         return self.strength, self.strength if text is None else text
 
 
-class TextToImage(Request):
-    """Make pictures from words."""
+class Drawing(Request):
+    """What all kinds that draw with a checkpoint share."""
 
-    title: ClassVar[str] = "Text to image"
-
-    kind: Literal["text-to-image"] = "text-to-image"
     prompt: fields.Prompt
     negative_prompt: fields.NegativePrompt = ""
     checkpoint: fields.CheckpointName = ""
@@ -114,7 +127,7 @@ class TextToImage(Request):
     ] = ()
 
     @model_validator(mode="after")
-    def _schedule_fits_sampler(self) -> "TextToImage":
+    def _schedule_fits_sampler(self: DrawingType) -> DrawingType:
         allowed = SCHEDULES_OF[self.sampler]
         if self.schedule not in allowed:
             raise PydanticCustomError(
@@ -130,7 +143,7 @@ class TextToImage(Request):
         return self
 
     @model_validator(mode="after")
-    def _strengths_add_up(self) -> "TextToImage":
+    def _strengths_add_up(self: DrawingType) -> DrawingType:
         for lora in self.all_loras:
             largest = max(lora.strengths, key=abs)
             if not -prompts.WEIGHT_LIMIT <= largest <= prompts.WEIGHT_LIMIT:
@@ -173,7 +186,7 @@ class TextToImage(Request):
             own.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
         return (*super().warnings, *own)
 
-    def with_loras_named(self, names: Mapping[str, str]) -> "TextToImage":
+    def with_loras_named(self: DrawingType, names: Mapping[str, str]) -> DrawingType:
         """This request with LoRAs under other names, in the list and in the prompt. Raises `InvalidField` where two
         that thereby are one add up to too much."""
         if all(names.get(lora.name, lora.name) == lora.name for lora in self._each_lora()):
@@ -183,22 +196,35 @@ class TextToImage(Request):
         parse(type(self), named.model_dump())
         return named
 
-    def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
+    def resolved(
+        self: DrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP
+    ) -> DrawingType:
         """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
 
-        `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
+        `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height), `grid` the
+        pixels that its sides are multiples of.
         """
+        width, height = self._size(native_size, grid)
         seed = self.seed if self.seed != fields.RANDOM_SEED else random.SystemRandom().randrange(2**32)
         return self.model_copy(
             update={
                 "checkpoint": checkpoint,
-                "width": self.width or native_size[0],
-                "height": self.height or native_size[1],
+                "width": width,
+                "height": height,
                 "seed": seed,
             }
         )
 
-    def picture(self, index: int) -> "TextToImage":
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(width, height) of the pictures that this (resolved) request makes."""
+        return self.width or 0, self.height or 0
+
+    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:  # noqa: ARG002 - others need the grid
+        """The (width, height) to draw at."""
+        return self.width or native_size[0], self.height or native_size[1]
+
+    def picture(self: DrawingType, index: int) -> DrawingType:
         """The request that makes picture `index` of this (resolved) one alone."""
         return self.model_copy(update={"seed": (self.seed + index) % (fields.SEED_MAXIMUM + 1), "count": 1})
 
@@ -208,96 +234,173 @@ def _lora_use(name: str, strength: float, text_strength: float) -> LoraUse:
     return LoraUse.model_construct(name=name, strength=strength, text_encoder_strength=text)
 
 
-AnyRequest = TextToImage
+class TextToImage(Drawing):
+    """Make pictures from words."""
+
+    title: ClassVar[str] = "Text to image"
+
+    kind: Literal["text-to-image"] = "text-to-image"
+
+
+class FromPicture(Request):
+    """What all kinds share that are given a picture."""
+
+    image: fields.Picture
+
+
+class Redrawing(Drawing, FromPicture):
+    """What all kinds share that draw on a given picture."""
+
+    width: fields.PictureWidth = None
+    height: fields.PictureHeight = None
+    strength: fields.Strength = 0.6
+
+    @model_validator(mode="after")
+    def _leaves_a_step(self: RedrawingType) -> RedrawingType:
+        if int(self.steps * self.strength) < 1:  # as diffusers counts
+            raise PydanticCustomError(
+                "leaves_a_step",
+                "Denoising strength {strength} of {steps} steps leaves no step to do; it takes at least {least}.",
+                {
+                    "field": "strength",
+                    "strength": f"{self.strength:g}",
+                    "steps": self.steps,
+                    "least": f"{-(-100 // self.steps) / 100:g}",
+                },
+            )
+        return self
+
+    def resolved(
+        self: RedrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP
+    ) -> RedrawingType:
+        resolved = super().resolved(checkpoint, native_size, grid)
+        given, drawn = self._given_size, (resolved.width, resolved.height)
+        if given and not (self.width or self.height) and given != drawn:
+            told = f"The picture is {given[0]} × {given[1]} pixels; it is drawn at {drawn[0]} × {drawn[1]}."
+            resolved._told = (*resolved._told, told)
+        return resolved
+
+    @property
+    def _given_size(self) -> tuple[int, int] | None:
+        """The size that is drawn on, which sides follow that are not asked for; None where they are native."""
+        return self.image.size
+
+    def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:
+        if self._given_size is None or (self.width and self.height):
+            return super()._size(native_size, grid)
+        return sizes.following(self._given_size, (self.width, self.height), native_size, grid)
+
+
+class ImageToImage(Redrawing):
+    """Redraw a picture as told in words."""
+
+    title: ClassVar[str] = "Image to image"
+
+    kind: Literal["image-to-image"] = "image-to-image"
+    resize_mode: fields.ResizeMode = "crop"
+
+
+class Inpaint(Redrawing):
+    """Redraw what is masked in a picture, or draw on beyond its sides; all else stays to the pixel."""
+
+    title: ClassVar[str] = "Inpaint"
+
+    kind: Literal["inpaint"] = "inpaint"
+    mask: fields.Mask = None
+    invert_mask: fields.MaskInvert = False
+    grow_mask: fields.MaskGrow = 4
+    feather_mask: fields.MaskBlur = 4
+    area: fields.Area = "whole"
+    padding: fields.Padding = 32
+    content: fields.Content = "original"
+    strength: fields.Strength = 1.0
+    extend_left: fields.ExtendLeft = 0
+    extend_right: fields.ExtendRight = 0
+    extend_top: fields.ExtendTop = 0
+    extend_bottom: fields.ExtendBottom = 0
+
+    @model_validator(mode="after")
+    def _mask_fits(self) -> "Inpaint":
+        if self.mask is None:
+            if self.invert_mask or not any(self.extensions):
+                raise PydanticCustomError(
+                    "mask_fits", "A mask is missing: paint what is to be redrawn, or extend a side.", _MASK
+                )
+        elif not sizes.alike(self.mask.size, self.image.size):
+            raise PydanticCustomError(
+                "mask_fits",
+                "The mask is {mask} pixels and the picture {picture}: they must have the same shape.",
+                _MASK | {"code": "E-MASK-SIZE", "mask": _times(self.mask.size), "picture": _times(self.image.size)},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frame_is_small_enough(self) -> "Inpaint":
+        width, height = self.picture_size
+        if width * height > PIXEL_LIMIT or max(width, height) > SIDE_LIMIT:
+            raise PydanticCustomError(
+                "frame_is_small_enough",
+                "Extended, the picture would be {size} pixels; the limit is {pixels} Mpx and {side} a side.",
+                {
+                    "field": "extend_left",
+                    "code": "E-SIZE",
+                    "size": _times((width, height)),
+                    "pixels": f"{PIXEL_LIMIT / 1e6:.1f}",
+                    "side": SIDE_LIMIT,
+                },
+            )
+        return self
+
+    @property
+    def extensions(self) -> tuple[int, int, int, int]:
+        """Pixels more at the left, top, right and bottom."""
+        return self.extend_left, self.extend_top, self.extend_right, self.extend_bottom
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        left, top, right, bottom = self.extensions
+        return self.image.width + left + right, self.image.height + top + bottom
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        own = []
+        if self.mask is not None and self.mask.size != self.image.size:
+            own.append(f"The mask was brought from {_times(self.mask.size)} to {_times(self.image.size)} pixels.")
+        return (*super().warnings, *own)
+
+    def examined(self, inputs: Inputs) -> "Inpaint":
+        """Raises `InvalidField` for a mask under which nothing is redrawn, and tells of one that spares nothing."""
+        examined = super().examined(inputs)
+        if self.mask is None:
+            return examined
+        colours = {value for _, value in painted(inputs.open(self.mask, "mask")).getcolors() or ()}
+        masked = {255 - value if self.invert_mask else value for value in colours if isinstance(value, int)}
+        if masked == {0} and not any(self.extensions):
+            what = "covers all and is inverted" if self.invert_mask else "is empty"
+            raise InvalidField(
+                "mask", f"The mask {what}: nothing would be redrawn. Paint what is to change.", code="E-MASK-EMPTY"
+            )
+        if masked == {255}:
+            examined._told = (*examined._told, "The mask spares nothing: the whole picture is redrawn.")
+        return examined
+
+    @property
+    def _given_size(self) -> tuple[int, int] | None:
+        return self.picture_size if self.area == "whole" else None
+
+
+_MASK = {"field": "mask", "code": "E-MASK"}
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
+
+
+AnyRequest = Annotated[TextToImage | ImageToImage | Inpaint, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
-KINDS: dict[str, type[TextToImage]] = {"text-to-image": TextToImage}
-
-
-def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
-    """`values` as a request of `kind`. Raises `InvalidField` for the first field that is wrong."""
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise invalid_field(kind, error) from None
-
-
-def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
-    """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
-    detail: Any = error.errors(include_url=False)[0]
-    location = detail["loc"]
-    context = detail.get("ctx", {})
-    if not location:
-        field = str(context.get("field", ""))
-        return InvalidField(field, detail["msg"], code=context.get("code") or field_extra(kind, field).get("code"))
-    name = str(location[0])
-    if detail["type"] == "extra_forbidden":
-        known = ", ".join(field for field in kind.model_fields if field != "kind")
-        owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
-        return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
-    if detail["type"] == "missing":
-        path = ".".join(str(part) for part in location)
-        return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
-    code = (
-        _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
-    )
-    return InvalidField(name, _sentence(kind, location, detail), code=code)
-
-
-_PROBLEM_CODES = {
-    "encodable": "E-TEXT-ENCODING",
-    "string_type": "E-API-ARGS",
-    "tuple_type": "E-API-ARGS",
-    "model_type": "E-API-ARGS",
+KINDS: dict[str, type[AnyRequest]] = {
+    "text-to-image": TextToImage,
+    "image-to-image": ImageToImage,
+    "inpaint": Inpaint,
 }
-
-
-def field_extra(kind: type[BaseModel], name: str) -> dict[str, Any]:
-    """What the faces know of a field beside its bounds (code, label, unit, step, group)."""
-    field = kind.model_fields.get(name)
-    extra = field.json_schema_extra if field else None
-    return extra if isinstance(extra, dict) else {}
-
-
-def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: Any) -> str:
-    name = str(location[0])
-    label = field_extra(kind, name).get("label", name)
-    if len(location) > 1:
-        label += " (" + ".".join(str(part) for part in location[1:]) + ")"
-    value = detail["input"]
-    if detail["type"] == "string_too_long":
-        return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
-    allowed = allowed_values(kind, name)
-    if detail["type"] == "literal_error":
-        return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"
-    reason = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
-
-
-def _instead(value: Any, allowed: str) -> str:
-    """What `value` should be one of, the nearest first where it is text."""
-    choices = allowed.split(", ")
-    if len(choices) == 1:
-        return f"It must be {allowed!r}."
-    near = get_close_matches(value[:NAME_COMPARED], choices, n=1, cutoff=0.0) if isinstance(value, str) else []
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {allowed}."
-
-
-@functools.cache
-def field_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The JSON schema of each field of a model, by its name. Not to be changed: it is made once."""
-    return kind.model_json_schema()["properties"]
-
-
-def allowed_values(kind: type[BaseModel], name: str) -> str:
-    """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
-    schema = field_schemas(kind).get(name, {})
-    for part in (schema, *schema.get("anyOf", ())):
-        if "enum" in part:
-            return ", ".join(part["enum"])
-        if "const" in part:
-            return part["const"]
-        if "minimum" in part and "maximum" in part:
-            step = " in steps of 8" if schema.get("unit") == "px" else ""
-            return f"{part['minimum']} to {part['maximum']}{step}"
-    return ""

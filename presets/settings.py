@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     )
     manage_models: bool = Field(
         default_factory=lambda: "SPACE_ID" not in os.environ,
-        description="Let visitors of the page load and unload models; not on a Hugging Face Space unless set.",
+        description="Let visitors of the page load and unload models and change presets; not on a Hugging Face Space "
+        "unless set.",
     )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
@@ -81,6 +82,16 @@ class Settings(BaseSettings):
     def pictures(self) -> Path:
         """Folder of the gallery."""
         return self.home / "pictures"
+
+    @property
+    def inputs(self) -> Path:
+        """Folder of the pictures that requests were given."""
+        return self.home / "inputs"
+
+    @property
+    def presets(self) -> Path:
+        """Folder of the person's own presets and styles."""
+        return self.home / "presets"
 
     @property
     def model_roots(self) -> tuple[Path, ...]:

@@ -1,49 +1,56 @@
 """The named Gradio endpoints, made from the requests: a new field of a request is a new parameter here."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 from gradio.components.api_component import Api
 
 from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
+from presets.checks import parse
 from presets.errors import InvalidField, UserError
-from presets.requests import KINDS, TextToImage, parse
+from presets.library import Library
+from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.run import submit
+from tabs.uploads import picture_fields, referenced
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
 
-ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
+ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
-LISTS = ("models",)
+LISTS = ("models", "presets")
 """Endpoints that take nothing and tell what there is."""
 
+_PRESETS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 _RECORD = {"type": "object", "additionalProperties": True}
 
 
-def add_endpoints(engine: Engine) -> None:
-    """Give the page that is being built a public endpoint for each kind of request, and one that lists the models."""
+def add_endpoints(engine: Engine, library: Library) -> None:
+    """Give the page that is being built a public endpoint for each kind of request, and those that list models and
+    presets."""
     for name, kind in ENDPOINTS.items():
         _add(engine, name, kind)
     _add_models(engine)
+    _add_presets(library)
 
 
-def indexes(page: gr.Blocks) -> dict[int, str | None]:
-    """Gradio's number of each event -> its endpoint's name, None for the page's own events."""
+def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
+    """Gradio's number of each event -> its endpoint's name, None for those that are not `public`: the page's own."""
     names = {number: str(function.api_name) for number, function in page.fns.items()}
-    return {number: name if name in ENDPOINTS or name in LISTS else None for number, name in names.items()}
+    return {number: name if name in public else None for number, name in names.items()}
 
 
-def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
+def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
     schemas = parameter_schemas(kind)
 
-    def request(values: Sequence[Any]) -> TextToImage:
-        return parse(kind, dict(zip(schemas, values, strict=True)))
+    def request(values: Sequence[Any]) -> AnyRequest:
+        return parse(kind, referenced(engine.inputs, kind, dict(zip(schemas, values, strict=True))))
 
     async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
         try:
@@ -66,11 +73,12 @@ def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
             verdicts[place] = gr.validate(False, str(problem))
         return list(verdicts.values())
 
+    files: Any = {"type": "array", "items": _file_schema()}
     gr.on(
         [],
         _with_parameters(endpoint, schemas),
         [_parameter(schema) for schema in schemas.values()],
-        [Api(None, _file_list_schema(), "pictures"), Api(None, _RECORD, "record")],
+        [Api(None, files, "pictures"), Api(None, _RECORD, "record")],
         preprocess=False,
         postprocess=False,
         show_progress="hidden",
@@ -100,16 +108,40 @@ def _add_models(engine: Engine) -> None:
     )
 
 
-def parameter_schemas(kind: type[TextToImage]) -> dict[str, dict[str, Any]]:
+def _add_presets(library: Library) -> None:
+    def presets() -> list[dict[str, Any]]:
+        listed = [asdict(preset) for kind in KINDS for preset in library.presets(kind)]
+        return [{name: value for name, value in preset.items() if name != "thumbnail"} for preset in listed]
+
+    gr.on(
+        [],
+        presets,
+        None,
+        Api(None, _PRESETS, "presets"),
+        postprocess=False,
+        show_progress="hidden",
+        api_name="presets",
+        api_description="The presets there are: kind, name, title, help, and values to send. Takes nothing.",
+        queue=False,
+    )
+
+
+def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
     whole = kind.model_json_schema()
     properties = _inlined(whole["properties"], whole.get("$defs", {}))
-    return {name: schema for name, schema in properties.items() if name != "kind"}
+    pictures = {name: _file_schema() | _words_of(properties[name]) for name in picture_fields(kind)}
+    return {name: schema for name, schema in {**properties, **pictures}.items() if name != "kind"}
 
 
-def _file_list_schema() -> dict[str, Any]:
+def _file_schema() -> dict[str, Any]:
     file = gr.FileData.model_json_schema()
-    return {"type": "array", "items": _inlined(file, file.get("$defs", {}))}
+    return _inlined(file, file.get("$defs", {}))
+
+
+def _words_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said to people of a parameter, and its default."""
+    return {key: schema[key] for key in ("label", "description", "default") if key in schema}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -141,7 +173,7 @@ def _with_parameters(function: Callable[..., Any], schemas: dict[str, dict[str, 
     return function
 
 
-def _description(kind: type[TextToImage]) -> str:
+def _description(kind: type[AnyRequest]) -> str:
     return (
         f"{inspect.getdoc(kind)} Returns the picture files (PNG, with their settings inside) and a record: state, "
         "timings in seconds, and for each picture its resolved request. While the job runs, each answer is what there "

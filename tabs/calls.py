@@ -8,12 +8,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
-from presets.requests import TextToImage, parse
+from tabs.uploads import stood_in
 
 _CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
@@ -28,13 +30,13 @@ class UnknownEndpoint(UserError):
 
 
 class CheckedCalls:
-    """ASGI middleware. `kinds` are the requests by endpoint name, `lists` the endpoints that take nothing, `indexes`
+    """ASGI middleware. `kinds` are the parameters by endpoint name, `lists` the endpoints that take nothing, `indexes`
     the names by Gradio's number of each event, None for events of the page itself."""
 
     def __init__(
         self,
         app: ASGIApp,
-        kinds: Mapping[str, type[TextToImage]],
+        kinds: Mapping[str, type[BaseModel]],
         lists: Collection[str],
         indexes: Mapping[int, str | None],
     ):
@@ -75,7 +77,7 @@ class CheckedCalls:
         if name in self.lists:
             return
         if call and call["named"]:
-            parse(self.kinds[name], given)
+            parse(self.kinds[name], stood_in(self.kinds[name], given))
         elif isinstance(given.get("data"), list):
             _check_number(self.kinds[name], len(given["data"]))
 
@@ -88,7 +90,7 @@ class CheckedCalls:
         return self.indexes[number]
 
 
-def _check_number(kind: type[TextToImage], given: int) -> None:
+def _check_number(kind: type[BaseModel], given: int) -> None:
     names = [name for name in kind.model_fields if name != "kind"]
     if given != len(names):
         sentence = f"{len(names)} parameters are needed in order ({', '.join(names)}), but {given} were given."

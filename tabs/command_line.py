@@ -4,12 +4,14 @@ import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
+from presets.checks import allowed_values, field_extra, field_schemas
 from presets.errors import UserError, shortened
-from presets.requests import KINDS, AnyRequest, Request, allowed_values, field_extra, field_schemas
+from presets.requests import KINDS, AnyRequest, Request
 from presets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -25,13 +27,16 @@ _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What stood on the command line: only what was given, and requests' values not checked yet.
+    """What stood on the command line: only what was given, and requests' values not checked yet. They are laid over
+    those of the `preset`.
 
-    `kind` is None where the page is wanted. `output` is the text after `--output`.
+    `kind` is None where the page is wanted, or what a `picture` tells. `output` is the text after `--output`.
     """
 
     settings: Mapping[str, Any]
     kind: type[AnyRequest] | None = None
+    picture: str | None = None
+    preset: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
     quiet: bool = False
@@ -46,6 +51,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(
         settings=_merged(_under("before.", given), _under("after.", given)),
         kind=kind,
+        picture=given.get("picture"),
+        preset=given.get("preset"),
         values=_under("request.", given),
         output=given.get("output"),
         quiet=given.get("quiet", False),
@@ -68,11 +75,19 @@ def read_settings(arguments: Arguments) -> Settings:
         raise UserError(f"The settings cannot be read: {error}", code="E-SETTINGS") from None
 
 
-def run_request(engine: "Engine", arguments: Arguments) -> int:
-    """Run the request that stands on the command line to its end; the exit code."""
-    from tabs.command_run import run  # not needed to answer --help, which should be quick
+def run_request(engine: "Engine", arguments: Arguments, own_presets: Path | None = None) -> int:
+    """Run the request that stands on the command line to its end; the exit code. Own presets lie in `own_presets`."""
+    from presets.library import Library  # these two are not needed to answer --help, which should be quick
+    from tabs.command_run import run
 
-    return run(engine, arguments)
+    return run(engine, arguments, Library(own_presets))
+
+
+def tell_of_picture(engine: "Engine", arguments: Arguments) -> int:
+    """Print what the picture of `arguments` tells of itself, as JSON; the exit code."""
+    from tabs.command_run import tell_of_picture
+
+    return tell_of_picture(engine, arguments.picture or "")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,10 +110,24 @@ def build_parser() -> argparse.ArgumentParser:
             name, help=about, description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS
         )
         _add_command_options(command, kind)
+    _add_picture_info(commands)
     return parser
 
 
+def _add_picture_info(commands: Any) -> None:
+    about = "Tell what a picture was made with, whichever program wrote it, as JSON."
+    command = commands.add_parser(
+        "picture-info", help=about, description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    command.add_argument("picture", metavar="FILE", help="A PNG, JPEG or WebP file.")
+    settings = ("home", "models_dir")
+    _add_options(command.add_argument_group("settings"), Settings, settings, "after.")
+
+
 def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:
+    command.add_argument(
+        "--preset", metavar="NAME", help="A preset to begin with; options that are given stand in for its settings."
+    )
     fields = [name for name in kind.model_fields if name != "kind"]
     for title in ("basic", "advanced"):
         names = [name for name in fields if field_extra(kind, name).get("group") == title]
@@ -107,7 +136,8 @@ def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) 
     output.add_argument(
         "--output",
         metavar="PATH",
-        help="A .png file (several pictures: name-1.png, name-2.png ...) or an existing folder to copy into.",
+        help="A .png, .webp or .jpg file (several pictures: name-1.png, name-2.png ...), or an existing folder to copy "
+        "into.",
     )
     output.add_argument("--quiet", action="store_true", help="Show no progress.")
     output.add_argument("--json", action="store_true", help="Print the resolved request and timings as JSON.")
@@ -150,6 +180,8 @@ def _help(model: type[BaseModel], name: str, schema: Mapping[str, Any]) -> str:
 def _placeholder(schema: Mapping[str, Any]) -> str:
     if _is_number(schema):
         return "NUMBER"
+    if schema.get("picture"):
+        return "FILE"
     if "path" in (schema.get("format"), schema.get("items", {}).get("format")):
         return "FOLDER"
     return "NAME" if "enum" in schema else "TEXT"

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from pipelines.engine.jobs import Event, Loading, Progress, Queued, Saved, Warned
 from presets.errors import UserError, shortened
+from presets.metadata import ENCODERS, converted
 
 BAR_WIDTH = 24
 
@@ -21,7 +22,7 @@ class OutputRefused(UserError):
 class PictureFiles:
     """Where the pictures of one run go. Raises `OutputRefused` before anything runs if that place cannot take them.
 
-    `place` is a `.png` file, an existing folder, or None to leave them in the gallery alone.
+    `place` is a `.png`, `.webp` or `.jpg` file, an existing folder, or None to leave them in the gallery alone.
     """
 
     def __init__(self, place: str | None, count: int):
@@ -36,7 +37,7 @@ class PictureFiles:
             raise OutputRefused(f"{shortened(place)} cannot be written: {error.strerror}.") from None
 
     def keep(self, saved: Saved) -> None:
-        """Copy a saved picture, byte for byte, to its place; it appears there whole or not at all."""
+        """Put a saved picture at its place, whole or not at all; byte for byte where that is a PNG."""
         path = self._target(saved)
         if path != saved.path:
             _copy(saved.path, path)
@@ -59,8 +60,8 @@ class PictureFiles:
             return _check_writable(place)
         if text.endswith(("/", "\\")):
             raise OutputRefused(f"There is no folder {shortened(text)} to put pictures into.")
-        if place.suffix.lower() != ".png":
-            raise OutputRefused(f"Pictures are saved as PNG: {shortened(text)} must end in .png or be a folder.")
+        if place.suffix.lower() not in ENCODERS:
+            raise OutputRefused(f"{shortened(text)} must end in .png, .webp or .jpg, or be a folder.")
         if not place.parent.is_dir():
             raise OutputRefused(f"There is no folder {shortened(str(place.parent))} to put {shortened(text)} into.")
         for index in range(self._count):
@@ -77,7 +78,10 @@ def _check_writable(folder: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     partial = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        shutil.copyfile(source, partial)
+        if target.suffix.lower() == source.suffix:
+            shutil.copyfile(source, partial)
+        else:
+            partial.write_bytes(converted(source, target.suffix.lower()))
         partial.replace(target)
     except OSError as error:
         raise OutputRefused(

@@ -1,17 +1,24 @@
-"""One request run from the command line.
+"""One request run from the command line, and what a picture tells.
 
 Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 cancelled with Ctrl+C.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
+from presets.available import localised
+from presets.checks import field_extra, parse
 from presets.errors import UserError
-from presets.requests import parse
+from presets.foreign import read_info
+from presets.library import Library
+from presets.requests import AnyRequest
 from tabs.command_output import PictureFiles, ProgressLine, say
+from tabs.inventory import available
 
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
@@ -19,15 +26,16 @@ if TYPE_CHECKING:
 DONE, FAILED, REFUSED, CANCELLED = 0, 1, 2, 130
 
 
-def run(engine: Engine, arguments: "Arguments") -> int:
-    """Run the request of `arguments`, which has a kind, to its end; the exit code.
+def run(engine: Engine, arguments: "Arguments", library: Library) -> int:
+    """Run the request of `arguments`, which has a kind, to its end; the exit code. A preset is one of `library`.
 
     Pictures' paths (or one JSON object) go to stdout, progress and errors to stderr.
     """
     if arguments.kind is None:
         raise ValueError("No kind of request was given.")
     try:
-        request = parse(arguments.kind, arguments.values)
+        values = {**_preset_values(engine, library, arguments), **arguments.values}
+        request = parse(arguments.kind, _with_pictures(engine, arguments.kind, values))
         output = PictureFiles(arguments.output, request.count)
         job = engine.submit(request)
     except UserError as error:
@@ -41,6 +49,33 @@ def run(engine: Engine, arguments: "Arguments") -> int:
     if isinstance(last, Failed):
         return _complain(UserError(last.message, code=last.code), FAILED)
     return DONE if isinstance(last, Finished) else CANCELLED
+
+
+def tell_of_picture(engine: Engine, place: str) -> int:
+    """Print what the picture at `place` tells of itself, against what `engine` has, as JSON; the exit code."""
+    try:
+        info = read_info(Path(place), available(engine))
+    except UserError as error:
+        return _complain(error, REFUSED)
+    say(sys.stdout, info.model_dump_json(indent=2))
+    return DONE
+
+
+def _preset_values(engine: Engine, library: Library, arguments: "Arguments") -> dict[str, Any]:
+    """What the preset that is asked for says, as far as it can be here. Raises `PresetNotFound`."""
+    if arguments.kind is None or arguments.preset is None:
+        return {}
+    preset = library.find(str(arguments.kind.model_fields["kind"].default), arguments.preset)
+    values, missing = localised(preset.values, available(engine))
+    for sentence in () if arguments.quiet else (*map(str, missing), *preset.warnings):
+        say(sys.stderr, f"warning: {sentence}")
+    return values
+
+
+def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with the files that pictures are in kept, and their references in their place."""
+    names = [name for name in kind.model_fields if field_extra(kind, name).get("picture") and name in values]
+    return {**values, **{name: engine.inputs.add(Path(values[name]).absolute(), name) for name in names}}
 
 
 def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:
@@ -77,6 +112,7 @@ def _report(job: Job, output: PictureFiles, last: Event | None, arguments: "Argu
             "request": saved.request.model_dump(mode="json"),
             "timings": saved.timings,
             "warnings": list(saved.warnings),
+            "notes": list(saved.notes),
         }
         for path, saved in zip(output.paths, job.saved, strict=False)
     ]

@@ -3,19 +3,26 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import gradio as gr
 from gradio.components import Component
+from pydantic import TypeAdapter
 
+from presets.checks import field_extra, parse
 from presets.errors import InvalidField
-from presets.requests import Request, RequestType, field_extra, parse
+from presets.images import ImageMissing, ImageRef, Inputs
+from presets.requests import Request, RequestType
+from tabs.uploads import reference
 
-Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
+Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number | gr.Image | gr.Checkbox
 
 LABEL_MARK = "\u2002"
 """Ends the value in what is shown of a choice. No name of a file in the lists holds it: it is not printable."""
 
+PICTURE_HEIGHT = 280
+"""Pixels of the page."""
+_SOURCES: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
@@ -32,8 +39,10 @@ class Group:
 class Form(Generic[RequestType]):
     """The widgets of one kind of request. What a widget is, its bounds, label, help and default come from the field."""
 
-    def __init__(self, kind: type[RequestType]):
+    def __init__(self, kind: type[RequestType], store: Inputs | None = None):
+        """`store` keeps the pictures, where the kind takes any."""
         self.kind = kind
+        self.store = store
         self.widgets: dict[str, Widget] = {}
         self.groups: dict[str, Group] = {}
         self._schemas: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
@@ -86,13 +95,21 @@ class Form(Generic[RequestType]):
 
         An empty number means the field's default.
         """
+        return parse(self.kind, {name: value for name, value in self.given(values).items() if value is not None})
+
+    def given(self, values: Iterable[Any]) -> dict[str, Any]:
+        """The fields that `values`, in the order of `inputs`, stand for, not checked; None for what is empty.
+
+        Raises `InvalidField` for a picture that cannot be read.
+        """
         rest = iter(values)
         given = {name: self._read(name, next(rest)) for name in self.widgets}
-        given |= {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
-        return parse(self.kind, {name: value for name, value in given.items() if value is not None})
+        return given | {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
 
     def _read(self, name: str, value: Any) -> Any:
         """`value` of the widget of field `name` as the request takes it; None is left out."""
+        if isinstance(self.widgets[name], gr.Image) and value is not None and self.store is not None:
+            return reference(self.store, value, name)
         if isinstance(value, str) and isinstance(self.widgets[name], gr.Dropdown):
             return value.partition(LABEL_MARK)[0]  # what is shown of a choice, changed by hand, comes back as a value
         if not isinstance(value, str) or not _number_schema(self._schemas[name]):
@@ -103,7 +120,30 @@ class Form(Generic[RequestType]):
     def values(self, request: Request) -> list[Any]:
         """The request's values in the order of `inputs`."""
         shown = (group.show(getattr(request, name)) for name, group in self.groups.items())
-        return [*(getattr(request, name) for name in self.widgets), *(value for values in shown for value in values)]
+        own = (self._shown(getattr(request, name)) for name in self.widgets)
+        return [*own, *(value for values in shown for value in values)]
+
+    def _shown(self, value: Any) -> Any:
+        """A field's value as its widget shows it; a picture that is kept no more is not shown."""
+        if not isinstance(value, ImageRef) or self.store is None:
+            return value
+        try:
+            return self.store.open(value)
+        except ImageMissing:
+            return None
+
+    def merged(self, values: Mapping[str, Any]) -> list[Any]:
+        """In the order of `inputs`, what shows those fields that `values` has, checked before, and no change for the
+        others."""
+        typed = {name: self._typed(name, value) for name, value in values.items() if name in self.kind.model_fields}
+        changes: list[Any] = [self._shown(typed[name]) if name in typed else gr.skip() for name in self.widgets]
+        for name, group in self.groups.items():
+            changes += group.show(typed[name]) if name in typed else [gr.skip()] * len(group.components)
+        return changes
+
+    def _typed(self, name: str, value: Any) -> Any:
+        annotation: Any = self.kind.model_fields[name].annotation
+        return TypeAdapter(annotation).validate_python(value)
 
     def check(self, *values: Any) -> list[dict[str, Any]]:
         """A Gradio validator: one verdict per value, so that a complaint stands beside its field.
@@ -132,7 +172,11 @@ def _component(
     choices: Sequence[str | tuple[str, str]] | None,
     placeholder: str | None,
 ) -> Widget:
+    if schema.get("picture"):
+        return _picture(common)
     number = _number_schema(schema)
+    if schema.get("type") == "boolean":
+        return gr.Checkbox(**common)
     if "enum" in schema:
         return gr.Dropdown(list(schema["enum"]), **common)
     if choices is not None:
@@ -146,6 +190,14 @@ def _component(
     if number:
         return gr.Textbox(placeholder=placeholder, **common)  # a Number cannot be empty: the page shows it as 0
     raise TypeError(f"No widget is known for {schema}")
+
+
+def _picture(common: Mapping[str, Any]) -> gr.Image:
+    """A picture has no room for an explanation, and nothing to begin with."""
+    options = {name: option for name, option in common.items() if name not in ("info", "value")}
+    return gr.Image(
+        type="filepath", format="png", image_mode=None, sources=_SOURCES, height=PICTURE_HEIGHT, buttons=[], **options
+    )
 
 
 def _number_schema(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -9,6 +9,9 @@ from urllib.parse import quote
 SHOWN_SIDE = 512
 """Pixels that the longer side of a smaller picture is shown at."""
 
+TEXT_SHOWN = 20_000
+"""Characters of a long text."""
+
 
 def escaped(text: object) -> str:
     """`text` that shows literally as HTML, in its own direction (it may hold right-to-left marks)."""
@@ -32,6 +35,10 @@ def empty_stage(text: str = "Your pictures appear here") -> str:
 
 def jpeg_source(data: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def webp_source(data: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def file_source(path: Path) -> str:
@@ -66,7 +73,29 @@ def download(path: Path) -> str:
     )
 
 
+def file_of(name: str, content: bytes, text: str) -> str:
+    """A link that saves `content` as a file."""
+    source = f"data:application/octet-stream;base64,{base64.b64encode(content).decode('ascii')}"
+    return f'<a class="download" href="{source}" download="{html.escape(name)}">{escaped(text)}</a>'
+
+
 def card(title: str, facts: Iterable[tuple[str, str]], source: str) -> str:
     """A few facts under a title, beside a small picture where `source` (a URL) is given."""
     image = f'<img src="{html.escape(source)}" alt="">' if source else ""
     return f'<div class="card">{image}<div><p><strong>{escaped(title)}</strong></p>{table(facts)}</div></div>'
+
+
+def section(title: str, content: str) -> str:
+    """`content`, which is HTML, under a small heading."""
+    return f'<section class="told"><h3>{escaped(title)}</h3>{content}</section>'
+
+
+def notices(title: str, lines: Iterable[str]) -> str:
+    """Sentences under a small heading; nothing where there are none."""
+    items = "".join(f"<li>{escaped(line)}</li>" for line in lines)
+    return section(title, f"<ul>{items}</ul>") if items else ""
+
+
+def texts(named: Iterable[tuple[str, str]]) -> str:
+    """Long texts as they are, each under its name."""
+    return "".join(section(name, f"<pre>{escaped(text[:TEXT_SHOWN])}</pre>") for name, text in named)

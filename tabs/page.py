@@ -1,37 +1,80 @@
 """The page: its tabs in order, and how it is served."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from pydantic import BaseModel
 from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
-from presets.requests import TextToImage
+from presets.foreign import PictureInfo
+from presets.images import FILE_LIMIT
+from presets.library import Library
+from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, models, text_to_image, theme
+from tabs import api, image_to_image, models, own_presets, picture_info, text_to_image, theme
 from tabs.calls import CheckedCalls
+from tabs.form import Form
 from tabs.picture_files import OnlyPictures
+from tabs.preset_row import PresetRow
 from tabs.run import watch_start
+from tabs.updates import update
+from tabs.uploads import picture_fields, referenced
 
-MAX_UPLOAD_BYTES = 32 * 2**20
 WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
-    """The whole page over `engine`, not yet served. `manage_models` lets visitors load and unload."""
+TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build}
+"""Kind of request -> what lays out its tab, in the page's order."""
+
+
+def build_page(engine: Engine, library: Library | None = None, *, manage_models: bool = True) -> gr.Blocks:
+    """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
+
+    `manage_models` lets visitors load and unload models, and change the presets.
+    """
+    library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab(TextToImage.title, id="text-to-image"):
-                text_to_image.build(engine)
+            forms = []
+            for name, build in TABS.items():
+                with gr.Tab(KINDS[name].title, id=name):
+                    row = PresetRow(library, KINDS[name])
+                    form = build(engine)
+                    row.connect(engine, form)
+                    if manage_models:
+                        own_presets.Panel(row, form)
+                    forms.append(form)
+            with gr.Tab(picture_info.TITLE, id="picture-info"):
+                info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
+        for form in forms:
+            _link(info, form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
-        api.add_endpoints(engine)
+        api.add_endpoints(engine, library)
+        picture_info.add_endpoint(engine, info)
     return page
+
+
+def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
+    """A button in `info` that fills `form` with what was found in a picture, and opens its tab. A kind that is given a
+    picture is given this one, if what was found names no other."""
+    kind = str(form.kind.model_fields["kind"].default)
+    button = picture_info.target(info, form.kind.title, kind)
+
+    def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
+        given = dict.fromkeys(picture_fields(form.kind), file) if file and form.store else {}
+        pictures = referenced(form.store, form.kind, given) if form.store else {}
+        return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
+
+    update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
 
 
 def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
@@ -42,6 +85,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
     from 7860 on.
     """
     gr.set_static_paths([pictures])
+    kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
     page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
     _, address, _ = page.launch(
         server_name=settings.host,
@@ -54,11 +98,11 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         allowed_paths=[str(pictures)],
         app_kwargs={
             "middleware": [
-                Middleware(CheckedCalls, kinds=api.ENDPOINTS, lists=api.LISTS, indexes=api.indexes(page)),
+                Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
             ]
         },
-        max_file_size=MAX_UPLOAD_BYTES,
+        max_file_size=FILE_LIMIT,
         enable_monitoring=False,
         ssr_mode=False,
         theme=theme.easel_theme(),

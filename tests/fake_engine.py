@@ -30,7 +30,8 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
-from presets.requests import TextToImage
+from presets.images import Inputs
+from presets.requests import AnyRequest
 
 STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), size_bytes=40_000_000)
 
@@ -55,6 +56,7 @@ class FakeEngine:
         checkpoints: Sequence[ModelInfo] = (STORYBOOK,),
     ):
         self.folder = folder
+        self.inputs = Inputs(folder / "inputs")
         self.refusal = refusal
         self.failure = failure
         self.step_seconds = step_seconds
@@ -74,14 +76,15 @@ class FakeEngine:
         self.read: list[str] = []
         self.rescans = 0
 
-    def submit(self, request: TextToImage) -> Job:
+    def submit(self, request: AnyRequest) -> Job:
         if self.refusal:
             raise self.refusal
+        request = request.examined(self.inputs)
         default = self.checkpoints[0]
         job = Job(request.resolved(request.checkpoint or default.name, default.native_size), self._cancel)
         job.put(Queued(position=1))
         self.submitted.append(job)
-        for warning in request.warnings:
+        for warning in job.request.warnings:
             job.put(Warned(message=warning))
         threading.Thread(target=self._run, args=(job,), daemon=True).start()
         return job
@@ -182,7 +185,7 @@ class FakeEngine:
             pass
         return job.id in self._cancelled
 
-    def _progress(self, request: TextToImage, index: int, step: int) -> Progress:
+    def _progress(self, request: AnyRequest, index: int, step: int) -> Progress:
         seconds = step * self.step_seconds
         remaining = (request.steps - step) * self.step_seconds
         return Progress(
@@ -199,5 +202,5 @@ class FakeEngine:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{job.id}-{index}.png"
         colour = tuple(request.seed.to_bytes(8, "little")[:3])
-        Image.new("RGB", (request.width or 128, request.height or 128), colour).save(path)
+        Image.new("RGB", request.picture_size, colour).save(path)
         return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=tuple(job.warnings))

@@ -7,6 +7,7 @@ from pathlib import Path
 from gradio_client import Client
 
 from pipelines.engine.jobs import Engine
+from presets.library import Library
 from presets.settings import Settings
 from tabs.page import build_page, serve
 
@@ -14,7 +15,7 @@ from tabs.page import build_page, serve
 @contextmanager
 def served(engine: Engine, pictures: Path) -> Iterator[str]:
     """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
-    page = build_page(engine)
+    page = build_page(engine, Library(pictures.parent / "presets"))
     try:
         yield serve(page, Settings(home=pictures), pictures=pictures, block=False)
     finally:

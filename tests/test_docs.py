@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine.jobs import ModelInfo
-from presets.requests import TextToImage
+from presets.requests import KINDS
 from presets.samplers import SAMPLERS, SCHEDULES
 from presets.settings import Settings
 
@@ -27,10 +27,12 @@ def test_use_names_every_setting_sampler_and_schedule():
     assert [name for name in (*SAMPLERS, *SCHEDULES) if name not in text] == []
 
 
-def test_api_names_every_parameter_and_error_of_a_request():
+@pytest.mark.parametrize("kind", KINDS)
+def test_api_names_every_endpoint_and_its_parameters_and_errors(kind):
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert [name for name in TextToImage.model_fields if name != "kind" and f"`{name}`" not in text] == []
-    extras = [field.json_schema_extra for field in TextToImage.model_fields.values()]
+    assert f"`/{kind.replace('-', '_')}`" in text
+    assert [name for name in KINDS[kind].model_fields if name != "kind" and f"`{name}`" not in text] == []
+    extras = [field.json_schema_extra for field in KINDS[kind].model_fields.values()]
     codes = {extra["code"] for extra in extras if isinstance(extra, dict)}
     assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
 

@@ -6,7 +6,6 @@ folders, nested as the person likes. A name from outside is only ever looked up 
 
 import math
 import os
-import re
 import stat
 import threading
 import time
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from pipelines.engine.errors import (
@@ -37,6 +35,7 @@ from pipelines.engine.model import (
 )
 from pipelines.engine.vae_files import VaeFile, inspect_vae
 from presets.errors import UserError
+from presets.names import HUB_ID, match_name, near_names
 from presets.settings import Settings
 
 STARTER = Path(__file__).parent / "starter"
@@ -48,7 +47,6 @@ DEEPEST = 8
 KEPT_SECONDS = 1.0
 """How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
 
 
@@ -186,7 +184,7 @@ class Catalog:
         if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
             raise ModelPath(name, "a checkpoint is chosen by its name in the list, not by a path")
         folders = {entry.split("/")[0].lower() for entry in names if "/" in entry}
-        if _HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
+        if HUB_ID.fullmatch(name) and name.split("/")[0].lower() not in folders:
             return self._of_hub(name)
         raise ModelNotFound(name, near_names(name, names))
 
@@ -381,26 +379,6 @@ def _unique(name: str, taken: Set[str]) -> str:
     while result.lower() in taken:
         result, number = f"{name} ({number})", number + 1
     return result
-
-
-def match_name(name: str, names: Sequence[str]) -> str | None:
-    """The listed name that `name` means: exactly, in another case, or as the last part of just one."""
-    if name in names:
-        return name
-    wanted = name.lower().removesuffix(".safetensors")
-    for key in (str.lower, lambda entry: entry.lower().rsplit("/", 1)[-1]):
-        matches = [entry for entry in names if key(entry) == wanted]
-        if len(matches) == 1:
-            return matches[0]
-    return None
-
-
-def near_names(name: str, names: Sequence[str]) -> list[str]:
-    """Up to three of `names` that look like `name`, the nearest first; their last parts count too."""
-    by_key = {entry.lower().rsplit("/", 1)[-1]: entry for entry in reversed(names)}
-    by_key |= {entry.lower(): entry for entry in names}
-    keys = get_close_matches(name[:300].lower(), list(by_key), n=6, cutoff=0.4)
-    return list(dict.fromkeys(by_key[key] for key in keys))[:3]
 
 
 def _guessed(name: str) -> Model:

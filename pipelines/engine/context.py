@@ -9,6 +9,7 @@ from PIL import Image
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
 from presets.gallery import Gallery
+from presets.images import Inputs
 from presets.requests import AnyRequest
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The models, the way to report and the way to save, for one job.
+    """The models, the pictures given, the way to report and the way to save, for one job.
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
@@ -30,6 +31,7 @@ class Context:
     policy: "Policy"
     conditioner: "Conditioner"
     gallery: Gallery
+    inputs: Inputs
     send: Callable[[Event], None]
     is_cancelled: Callable[[], bool]
     hashes: Mapping[str, str] = field(default_factory=dict)
@@ -57,16 +59,19 @@ class Context:
         request: AnyRequest,
         timings: Mapping[str, float],
         about: Mapping[str, Any],
+        notes: tuple[str, ...] = (),
     ) -> Saved:
         """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
 
-        `about` is what else stands in the picture's metadata (device, precision, versions); timings in
-        seconds. The picture is kept even if the job is cancelled at this moment.
+        `about` is what else stands in the picture's metadata (device, precision, versions), `notes` what is told of it
+        there and to the person; timings in seconds. The picture is kept even if the job is cancelled at this moment.
         """
         warnings = tuple(self.warnings)
         hashes = {"hashes": dict(self.hashes)} if self.hashes else {}
         record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
+        if notes:
+            record["notes"] = list(notes)
         path = self.gallery.add(image, request, record)
-        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)
+        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings, notes=notes)
         self.send(saved)
         return saved

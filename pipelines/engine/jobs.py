@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from presets.errors import UserError
+from presets.images import Inputs
 from presets.requests import AnyRequest
 
 
@@ -65,7 +66,8 @@ class Warned(_Event):
 
 
 class Saved(_Event):
-    """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds."""
+    """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds; `notes`
+    tell of it what is no warning."""
 
     type: Literal["saved"] = "saved"
     index: int
@@ -73,6 +75,7 @@ class Saved(_Event):
     request: AnyRequest
     timings: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Finished(_Event):
@@ -303,7 +306,12 @@ class EngineStatus(BaseModel):
 
 
 class Engine(Protocol):
-    """The one seam between faces and work. Every method returns at once and may be called from any thread."""
+    """The one seam between faces and work. Every method returns at once and may be called from any thread.
+
+    `inputs` keeps the pictures that requests name.
+    """
+
+    inputs: Inputs
 
     def submit(self, request: AnyRequest) -> Job:
         """Queue a request. Raises `UserError` if it cannot work as far as can be told by now."""

@@ -38,6 +38,7 @@ from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.tokens import TokenCounter
 from presets.errors import InvalidField, UserError
+from presets.images import Inputs
 from presets.requests import AnyRequest
 from presets.settings import Settings
 
@@ -69,6 +70,7 @@ class LocalEngine:
     """
 
     def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
+        self.inputs = Inputs(settings.inputs)
         self._settings = settings
         self._runners = runners
         self._catalog = catalog_of(settings)
@@ -229,7 +231,9 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         model.check_task(request.kind)
-        resolved = request.resolved(checkpoint=model.name, native_size=model.native_size)
+        request = request.examined(self.inputs)
+        grid = FAMILIES[model.family].grid
+        resolved = request.resolved(checkpoint=model.name, native_size=model.native_size, grid=grid)
         if resolved.vae:
             file = self._catalog.find_vae(resolved.vae)
             file.check_family(FAMILIES[model.family])

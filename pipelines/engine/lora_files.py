@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pipelines.engine.catalog import Catalog, match_name, near_names
+from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import LoraFamily, LoraNotFound, LoraUnusable
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile, Header, read_header
@@ -20,6 +20,7 @@ from pipelines.engine.lora_keys import TEXT, TEXT_2, Layer, flat, grouped, is_wh
 from pipelines.engine.model import identity_of
 from presets.errors import UserError
 from presets.fields import without_control_characters
+from presets.names import match_name, near_names
 
 FOLDER = "loras"
 LIST_SECONDS = 0.25

@@ -50,6 +50,7 @@ from pipelines.engine.jobs import (
 )
 from presets.errors import UserError
 from presets.gallery import Gallery
+from presets.images import Inputs
 from presets.requests import AnyRequest, Request
 from presets.settings import Settings
 
@@ -213,6 +214,7 @@ class Worker:
         self._models = PipelineManager(catalog_of(settings), self._policy, settings)
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
+        self._inputs = Inputs(settings.inputs)
 
     @property
     def device(self) -> str:
@@ -224,7 +226,7 @@ class Worker:
         from pipelines.engine.context import Context
 
         started = time.perf_counter()
-        parts = (self._models, self._policy, self._conditioner, self._gallery)
+        parts = (self._models, self._policy, self._conditioner, self._gallery, self._inputs)
         context = Context(*parts, send, is_cancelled, message["hashes"], list(message["warnings"]))
 
         def work() -> Event:

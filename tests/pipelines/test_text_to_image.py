@@ -13,6 +13,7 @@ from pipelines.engine.jobs import Progress, Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
 from presets.gallery import Gallery
+from presets.images import Inputs
 from presets.requests import TextToImage
 
 
@@ -29,7 +30,7 @@ def models(tmp_path_factory):
 def context(models, tmp_path):
     """A context whose events are kept in `context.send.__self__`."""
     events = []
-    return Context(*models, Conditioner(), Gallery(tmp_path), events.append, lambda: False)
+    return Context(*models, Conditioner(), Gallery(tmp_path), Inputs(tmp_path), events.append, lambda: False)
 
 
 def draw(context, **values):
@@ -74,7 +75,9 @@ def test_an_empty_prompt_draws(context):
 
 def test_a_cancelled_job_keeps_the_pictures_it_has(models, tmp_path):
     events = []
-    context = Context(*models, Conditioner(), Gallery(tmp_path), events.append, lambda: bool(saved(events)))
+    context = Context(
+        *models, Conditioner(), Gallery(tmp_path), Inputs(tmp_path), events.append, lambda: bool(saved(events))
+    )
     with pytest.raises(Cancelled):
         RUNNERS[TextToImage](TextToImage(prompt="a", steps=2, seed=1, count=3).resolved("", (64, 64)), context)
     assert len(saved(events)) == 1

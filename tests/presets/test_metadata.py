@@ -3,12 +3,14 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image, PngImagePlugin
 
-from presets.metadata import MetadataUnreadable, encode_png, parameters_text, read_picture, read_request
+from presets.infotext import parameters_text
+from presets.metadata import ENCODERS, MetadataUnreadable, converted, encode_png, read_picture, read_request
 from presets.requests import LoraUse, TextToImage
 from presets.samplers import SCHEDULES_OF
 
@@ -61,8 +63,15 @@ def chunk(**changes: object) -> str:
 @given(request=requests())
 @settings(max_examples=150, deadline=None)
 def test_any_request_survives_its_picture(request):
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), request, {})))
-    assert recovered and recovered.request == request
+    for encode in (ENCODERS[".png"], ENCODERS[".webp"], ENCODERS[".jpg"]):
+        recovered = read_request(io.BytesIO(encode(Image.new("RGB", (8, 8)), request, {})))
+        assert recovered and recovered.request == request
+
+
+@given(request=requests())
+@settings(max_examples=150, deadline=None)
+def test_any_request_survives_json(request):
+    assert TextToImage.model_validate_json(request.model_dump_json()) == request
 
 
 def test_the_record_comes_back_with_the_request(tmp_path):
@@ -77,15 +86,38 @@ def test_the_pixels_are_not_changed_by_what_stands_beside_them():
     assert opened(encode_png(image, HOUSE, RECORD)).tobytes() == image.tobytes()
 
 
-def test_the_longest_prompts_of_the_widest_characters_survive():
+@pytest.mark.parametrize(("ending", "format"), [(".webp", "WEBP"), (".jpg", "JPEG")])
+def test_a_saved_picture_becomes_another_format_with_its_settings_inside(tmp_path, ending, format):
+    path = tmp_path / "house.png"
+    image = Image.effect_mandelbrot((64, 48), (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    path.write_bytes(encode_png(image, HOUSE, RECORD))
+    content = converted(path, ending)
+    recovered = read_request(io.BytesIO(content))
+    assert recovered and (recovered.request, recovered.record) == (HOUSE, RECORD)
+    assert opened(content).format == format
+    difference = np.abs(np.asarray(opened(content), float) - np.asarray(image, float))
+    assert difference.mean() < (0.001 if ending == ".webp" else 2)
+
+
+@pytest.mark.parametrize("ending", [".webp", ".jpg"])
+def test_other_programs_find_the_parameters_in_exif(ending):
+    """As A1111 reads them: piexif takes the comment as UTF-16 with the high byte first."""
+    content = ENCODERS[ending](Image.new("RGB", (8, 8)), HOUSE.model_copy(update={"prompt": "дом"}), {})
+    comment = opened(content).getexif().get_ifd(0x8769)[0x9286]
+    assert comment[:8] == b"UNICODE\0"
+    assert comment[8:].decode("utf-16-be").startswith("дом\nSteps: 20")
+
+
+@pytest.mark.parametrize("ending", ENCODERS)
+def test_the_longest_prompts_of_the_widest_characters_survive(ending):
     request = TextToImage(prompt="\U0001f3e0" * 20_000, negative_prompt="\U0001f3e0" * 20_000)
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), request, {})))
+    recovered = read_request(io.BytesIO(ENCODERS[ending](Image.new("RGB", (8, 8)), request, {})))
     assert recovered and recovered.request == request
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Path("somewhere"), object()])
 def test_no_record_costs_the_picture(value):
-    recovered = read_request(opened(encode_png(Image.new("RGB", (8, 8)), HOUSE, {"odd": value})))
+    recovered = read_request(io.BytesIO(encode_png(Image.new("RGB", (8, 8)), HOUSE, {"odd": value})))
     assert recovered and recovered.request == HOUSE
 
 

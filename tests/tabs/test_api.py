@@ -10,6 +10,7 @@ from gradio_client.exceptions import AppError, ValidationError
 from pipelines.engine.jobs import Stopped
 from presets.errors import UserError
 from presets.requests import TextToImage
+from tabs.api import ENDPOINTS
 from tests.fake_engine import FakeEngine
 
 ENDPOINT = "/text_to_image"
@@ -18,7 +19,7 @@ HUGE = "a " * 100_000
 
 def test_the_page_has_public_endpoints_with_the_request_as_parameters_and_for_the_models(address: str):
     endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert list(endpoints) == [ENDPOINT, "/models"]
+    assert list(endpoints) == [*(f"/{name}" for name in ENDPOINTS), "/models", "/presets", "/picture_info"]
     assert endpoints["/models"]["parameters"] == []
     parameters = endpoints[ENDPOINT]["parameters"]
     fields = [name for name in TextToImage.model_fields if name != "kind"]
@@ -54,6 +55,13 @@ def test_a_random_seed_is_returned(client: Client):
 
 def test_the_models_are_listed(client: Client, engine: FakeEngine):
     assert client.predict(api_name="/models") == [model.model_dump(mode="json") for model in engine.models()]
+
+
+def test_the_presets_are_listed_for_programs_with_values_to_send(client: Client):
+    listed = client.predict(api_name="/presets")
+    house = next(preset for preset in listed if preset["name"] == "01-house" and preset["kind"] == "text-to-image")
+    assert house["title"] == "House by the sea"
+    assert TextToImage(**house["values"]).prompt == "a red house by the sea at sunset"
 
 
 def test_progress_streams(client: Client):

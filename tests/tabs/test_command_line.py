@@ -8,13 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipelines.engine.errors import OutOfMemory
 from pipelines.engine.jobs import Job
+from presets.checks import parse
 from presets.errors import UserError
-from presets.requests import KINDS, LoraUse, TextToImage, parse
+from presets.metadata import encode_png, read_request
+from presets.requests import KINDS, LoraUse, TextToImage
 from presets.settings import Settings
-from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request
+from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request, tell_of_picture
 from tests.fake_engine import FakeEngine
 
 
@@ -169,6 +172,31 @@ def test_one_picture_is_copied_to_the_file_named(engine, tmp_path, capsys):
     assert capsys.readouterr().out == f"{target}\n"
 
 
+@pytest.mark.parametrize(("ending", "format"), [("webp", "WEBP"), ("jpg", "JPEG"), ("JPEG", "JPEG")])
+def test_a_picture_is_written_in_the_format_that_its_name_asks_for(real_engine, tmp_path, ending, format):
+    target = tmp_path / f"house.{ending}"
+    assert run(real_engine, "--steps", "1", "--seed", "5", "--output", str(target)) == 0
+    with Image.open(target) as image:
+        assert image.format == format
+    recovered = read_request(target)
+    assert recovered and recovered.request.seed == 5
+
+
+def test_what_a_picture_tells_is_printed_as_json(engine, tmp_path, capsys):
+    path = tmp_path / "house.png"
+    path.write_bytes(encode_png(Image.new("RGB", (8, 8)), TextToImage(prompt="a <house>", checkpoint="gone"), {}))
+    assert tell_of_picture(engine, parse_arguments(["picture-info", str(path)])) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["program"], told["request"]["prompt"], told["missing"][0]["name"]) == ("Easel", "a <house>", "gone")
+
+
+@pytest.mark.parametrize("name", ["missing.png", "page.png", ""])
+def test_a_file_that_is_no_picture_is_refused_in_one_sentence(engine, tmp_path, name, capsys):
+    (tmp_path / "page.png").write_text("<html>")
+    assert tell_of_picture(engine, parse_arguments(["picture-info", str(tmp_path / name)])) == 2
+    assert "[E-IMAGE-FORMAT]" in capsys.readouterr().err
+
+
 def test_several_pictures_are_numbered(engine, tmp_path):
     assert run(engine, "--count", "3", "--output", str(tmp_path / "house.png")) == 0
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["house-1.png", "house-2.png", "house-3.png"]
@@ -194,7 +222,7 @@ def test_an_older_file_is_replaced(engine, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "place", ["missing/house.png", "missing/", "house.jpg", "house", "taken.png/x.png", "x" * 300 + ".png"]
+    "place", ["missing/house.png", "missing/", "house.gif", "house", "taken.png/x.png", "x" * 300 + ".png"]
 )
 def test_an_output_that_cannot_be_is_refused_before_anything_runs(engine, tmp_path, place, capsys):
     (tmp_path / "taken.png").write_text("a file")

@@ -5,6 +5,7 @@ import gradio as gr
 import pytest
 
 from pipelines.engine.jobs import EngineStatus, Loading, MemoryReport, ModelInfo, Resident, Tier
+from presets.requests import KINDS
 from tabs.badges import badge, label, size_in_words
 from tabs.model_tables import checkpoints, details, memory, problems
 from tabs.models import Parts, state_line, state_of
@@ -141,4 +142,4 @@ def test_where_visitors_may_not_manage_models_they_can_still_look(engine: FakeEn
     identifiers = [{getattr(block, "elem_id", None) for block in page.blocks.values()} for page in pages]
     assert "model-load" in identifiers[0] - identifiers[1]
     assert "models-table" in identifiers[0] & identifiers[1]
-    assert len(pages[0].fns) == len(pages[1].fns) + 5
+    assert len(pages[0].fns) == len(pages[1].fns) + 5 + 6 * len(KINDS)  # those of each kind's own presets

@@ -1,0 +1,147 @@
+"""Inpaint: a part of a picture redrawn, or drawn on beyond its sides; all else stays to the pixel."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipelines import masks
+from pipelines.denoise import denoiser_of, encode
+from pipelines.drawing import Drawn, Work, draw
+from pipelines.engine.context import Context
+from pipelines.masks import Box
+from pipelines.resizing import stretched
+from presets.errors import UserError
+from presets.images import on_white, painted
+from presets.requests import Inpaint
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The picture in its new frame, `covered` as `masks.coverage` has it, and the box that the model sees."""
+
+    picture: Image.Image
+    covered: np.ndarray
+    box: Box
+
+
+class OutsideChanged(UserError):
+    """What must not be: the saved file is not what was asked for."""
+
+    code = "E-INTERNAL"
+
+    def __init__(self, pixels: int):
+        super().__init__(f"The saved picture differs from the original in {pixels:,} pixels outside of the mask.")
+
+
+def run(request: Inpaint, context: Context) -> None:
+    """Make and save the pictures of a resolved request."""
+    scene = scene_of(
+        request,
+        context.inputs.open(request.image),
+        painted(context.inputs.open(request.mask, "mask")) if request.mask else None,
+    )
+    work = Work(
+        begin=functools.partial(from_scene, scene=scene),
+        finish=functools.partial(finished, scene),
+        check=functools.partial(check, scene),
+    )
+    draw(request, context, work)
+
+
+def scene_of(request: Inpaint, given: Image.Image, mask: Image.Image | None) -> Scene:
+    """The scene of a resolved request, from its picture and its mask (one channel)."""
+    left, top, right, bottom = request.extensions
+    is_new = np.ones((given.height + top + bottom, given.width + left + right), bool)
+    is_new[top : top + given.height, left : left + given.width] = _is_painted(mask, given.size) != request.invert_mask
+    channels = np.asarray(given)
+    frame = np.pad(channels, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    if frame.shape[-1] == 4:
+        frame[..., 3][
+            np.pad(np.zeros(channels.shape[:2], bool), ((top, bottom), (left, right)), constant_values=True)
+        ] = 255
+    covered = masks.coverage(is_new, request.grow_mask, request.feather_mask)
+    return Scene(Image.fromarray(frame), covered, _box(request, covered))
+
+
+def _is_painted(mask: Image.Image | None, size: tuple[int, int]) -> np.ndarray:
+    if mask is None:
+        return np.zeros((size[1], size[0]), bool)
+    return np.asarray(mask.resize(size, Image.Resampling.NEAREST)) > 0
+
+
+def _box(request: Inpaint, covered: np.ndarray) -> Box:
+    """What the model sees."""
+    height, width = covered.shape
+    part = masks.bounds(covered, request.padding)
+    if request.area == "whole" or part is None:
+        return 0, 0, width, height
+    return masks.shaped(part, _size(request), (width, height))
+
+
+def _size(request: Inpaint) -> tuple[int, int]:
+    assert request.width and request.height
+    return request.width, request.height
+
+
+def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: Scene) -> Mapping[str, Any]:
+    """What the pipeline starts from. Checkpoints made for it see the picture without what is masked."""
+    size = _size(request)
+    image = stretched(on_white(scene.picture).crop(scene.box), size)
+    mask = masks.in_blocks(_seen(scene, size), pipe.vae_scale_factor)
+    if request.content == "fill":
+        image = masks.filled_in(image, mask)
+    latents = encode(pipe, image, generator)
+    hidden = latents
+    if denoiser_of(pipe).config.in_channels != latents.shape[1]:
+        grey = np.where(mask[..., None], np.uint8(127), np.asarray(image))
+        hidden = encode(pipe, Image.fromarray(grey), generator)
+    return {
+        "image": _begun(latents, mask[:: pipe.vae_scale_factor, :: pipe.vae_scale_factor], request, generator),
+        "mask_image": torch.from_numpy(mask)[None, None].float(),
+        "masked_image_latents": hidden,
+        "strength": request.strength,
+        "width": size[0],
+        "height": size[1],
+    }
+
+
+def _seen(scene: Scene, size: tuple[int, int]) -> np.ndarray:
+    """Which pixels of what the model sees, in (width, height) `size`, are redrawn at all."""
+    touched = Image.fromarray((scene.covered > 0).astype(np.uint8) * 255).crop(scene.box)
+    return np.asarray(touched if touched.size == size else touched.resize(size, Image.Resampling.BOX)) > 0
+
+
+def _begun(latents: torch.Tensor, mask: np.ndarray, request: Inpaint, generator: torch.Generator) -> torch.Tensor:
+    """The latents with what is masked as the request's content has it."""
+    if request.content not in ("noise", "nothing"):
+        return latents
+    noise = (
+        torch.randn(latents.shape, generator=generator) if request.content == "noise" else torch.zeros(latents.shape)
+    )
+    return torch.where(torch.from_numpy(mask).to(latents.device), noise.to(latents), latents)
+
+
+def finished(scene: Scene, image: Image.Image) -> Drawn:
+    """What the model drew, put into the picture."""
+    left, top, right, bottom = scene.box
+    patch = stretched(image, (right - left, bottom - top))
+    result = masks.composited(scene.picture, patch, scene.box, scene.covered)
+    return Drawn(result, (outside_line(masks.changed_outside(scene.picture, result, scene.covered)),))
+
+
+def outside_line(pixels: int) -> str:
+    return f"{pixels:,} px changed outside the mask"
+
+
+def check(scene: Scene, path: Path) -> None:
+    """Read a saved file back. Raises `OutsideChanged` if any pixel outside of the mask is not the original's."""
+    with Image.open(path) as saved:
+        changed = masks.changed_outside(scene.picture, saved, scene.covered)
+    if changed:
+        raise OutsideChanged(changed)

@@ -1,0 +1,98 @@
+"""A1111's `parameters` text, and what its forks and others make of it: Forge, SD.Next, Fooocus, Civitai."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from presets import told
+from presets.foreign_samplers import sampling
+from presets.infotext import Infotext, pairs_of, parse
+from presets.told import LoraTold, Told
+
+_SIZE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
+_FORGE = re.compile(r"f\d")
+_NUMBERS = {
+    "steps": "steps",
+    "cfg scale": "guidance_scale",
+    "seed": "seed",
+    "clip skip": "clip_skip",
+    "token merging ratio": "token_merging",
+}
+"""Key in lower case -> field."""
+_READ = {*_NUMBERS, "size", "sampler", "schedule type", "scheduler", "model", "model hash", "vae", "vae hash"}
+_ABOUT = {
+    "version",
+    "app",
+    "parser",
+    "backend",
+    "pipeline",
+    "lora hashes",
+    "ti hashes",
+    "hashes",
+    "rng",
+    "batch size",
+    "batch pos",
+    "created date",
+    "civitai resources",
+    "civitai metadata",
+    "metadata scheme",
+}
+"""Keys that ask for nothing."""
+
+
+def read(text: str) -> Told | None:
+    """What `text` tells; None where it has no line of pairs, so that it is only some text."""
+    found = parse(text)
+    if not found.pairs:
+        return None
+    pairs = {key.lower(): value for key, value in found.pairs.items()}
+    fields, notes = sampling(pairs.get("sampler"), pairs.get("schedule type") or pairs.get("scheduler"))
+    checkpoint, loras = _resources(pairs.get("civitai resources"))
+    return Told(
+        program=_program(pairs),
+        values=_values(found, pairs) | fields,
+        checkpoint=told.file_of(pairs.get("model"), pairs.get("model hash")) or checkpoint,
+        vae=told.file_of(pairs.get("vae") if pairs.get("vae") != "Automatic" else None, pairs.get("vae hash")),
+        loras=loras,
+        lora_hashes=pairs_of(pairs.get("lora hashes", "")),
+        notes=tuple(notes),
+        rest=told.rest_of(found.pairs, (key for key in found.pairs if key.lower() in _READ | _ABOUT)),
+    )
+
+
+def _values(found: Infotext, pairs: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {"prompt": found.prompt, "negative_prompt": found.negative_prompt}
+    values |= {field: told.number_of(pairs[key]) for key, field in _NUMBERS.items() if key in pairs}
+    size = _SIZE.fullmatch(pairs.get("size", ""))
+    if size:
+        values |= {"width": int(size[1]), "height": int(size[2])}
+    return values
+
+
+def _program(pairs: Mapping[str, str]) -> str:
+    version = pairs.get("version", "")
+    if "app" in pairs:
+        return pairs["app"]
+    for name in ("Easel", "Fooocus", "ComfyUI", "Draw Things", "InvokeAI"):
+        if version.startswith(name):
+            return name
+    if _FORGE.match(version):
+        return "Forge"
+    if "civitai resources" in pairs:
+        return "Civitai"
+    return "AUTOMATIC1111"
+
+
+def _resources(text: str | None) -> tuple[told.File | None, tuple[LoraTold, ...]]:
+    """Civitai names models, not files."""
+    try:
+        entries = told.list_of(json.loads(text)) if text else []
+    except (ValueError, RecursionError):
+        return None, ()
+    by_kind = [(entry.get("type"), entry) for entry in entries if isinstance(entry, dict)]
+    checkpoints = [told.file_of(entry.get("modelName")) for kind, entry in by_kind if kind == "checkpoint"]
+    loras = [
+        (told.file_of(entry.get("modelName")), entry.get("weight", 1.0)) for kind, entry in by_kind if kind == "lora"
+    ]
+    return next(filter(None, checkpoints), None), tuple(LoraTold(file, weight) for file, weight in loras if file)

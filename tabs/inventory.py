@@ -1,0 +1,13 @@
+"""What the engine has, for those who look names up in it."""
+
+from pipelines.engine.jobs import Engine
+from presets.available import Available
+
+
+def available(engine: Engine) -> Available:
+    """The checkpoints, LoRAs and VAEs there are now."""
+    return Available(
+        {model.name: model.sha256 for model in engine.models()},
+        tuple(lora.name for lora in engine.loras() if not lora.problem),
+        tuple(engine.vaes()),
+    )

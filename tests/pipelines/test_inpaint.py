@@ -1,0 +1,183 @@
+"""Inpaint: the raw pipeline's pixels under the mask, and the original's beside it."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
+from PIL import Image, ImageDraw
+
+from pipelines import masks
+from pipelines.denoise import Watch, decode, denoise
+from pipelines.engine import samplers
+from pipelines.engine.conditioning import Conditioner
+from pipelines.inpaint import OutsideChanged, check, finished, from_scene, scene_of
+from presets.images import Inputs, painted
+from presets.requests import Inpaint
+from tests.checkpoints import tiny_sdxl
+
+SIZE = (128, 64)
+
+
+def scene(size=SIZE, mode="RGB"):
+    image = Image.new("RGB", size, (120, 170, 230))
+    ImageDraw.Draw(image).rectangle((size[0] // 4, size[1] // 3, size[0] // 2, size[1] - 1), fill=(200, 40, 30))
+    image = image.convert(mode)
+    if mode == "RGBA":
+        image.paste((1, 2, 3, 0), (0, 0, 20, 20))
+    return image
+
+
+def mask(size=SIZE, box=(32, 16, 72, 64)):
+    image = Image.new("L", size)
+    image.paste(255, box)
+    return image
+
+
+@pytest.fixture(scope="module")
+def pipe(starter_pipe):
+    pipe = StableDiffusionInpaintPipeline(**starter_pipe.components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def request(tmp_path, image=None, mask_image=None, **values):
+    inputs = Inputs(tmp_path)
+    given = {"image": inputs.keep(image or scene())}
+    if mask_image is not False:
+        given["mask"] = inputs.keep((mask_image or mask()).convert("RGB"))
+    usual = {"prompt": "a blue house", "steps": 3, "seed": 7, "grow_mask": 0, "feather_mask": 0, **given}
+    return Inpaint(**usual | values).resolved("", (128, 128))
+
+
+def drawn(pipe, request, image=None, mask_image=None):
+    """The finished picture and its scene."""
+    seen = scene_of(request, image or scene(), None if mask_image is False else painted(mask_image or mask()))
+
+    def begin(pipe, picture, generator):
+        return from_scene(pipe, picture, generator, seen)
+
+    conditioning = Conditioner().encode(pipe, request.prompt, request.negative_prompt)
+    latents = denoise(pipe, conditioning, request, Watch(lambda _: None), begin)
+    return finished(seen, decode(pipe, latents, print)), seen
+
+
+def raw_picture(pipe, request):
+    """What diffusers alone makes of the request, the whole of it."""
+    own, pipe.scheduler = pipe.scheduler, samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
+    try:
+        return pipe(
+            request.prompt,
+            image=scene(),
+            mask_image=mask(),
+            strength=request.strength,
+            negative_prompt=request.negative_prompt,
+            generator=torch.Generator().manual_seed(request.seed),
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+        ).images[0]
+    finally:
+        pipe.scheduler = own
+
+
+def check_against_raw(pipe, wanted):
+    result, seen = drawn(pipe, wanted)
+    raw = raw_picture(pipe, wanted)
+    inside = seen.covered > 0
+    original = np.asarray(scene(), np.float32)
+    expected = np.rint(masks.matched(np.asarray(raw, np.float32), original, seen.covered)).clip(0, 255)
+    assert np.array_equal(np.asarray(result.image)[inside], expected.astype(np.uint8)[inside])
+    assert np.array_equal(np.asarray(result.image)[~inside], np.asarray(scene())[~inside])
+
+
+@pytest.mark.parametrize("values", [{}, {"strength": 0.7}, {"sampler": "Euler"}, {"sampler": "Heun"}])
+def test_under_the_mask_is_the_raw_pipelines_picture_and_beside_it_the_original(pipe, tmp_path, values):
+    check_against_raw(pipe, request(tmp_path, **values))
+
+
+def test_so_it_is_with_sdxl(tmp_path):
+    pipe = StableDiffusionXLInpaintPipeline(**tiny_sdxl().to(torch.float32).components)
+    pipe.set_progress_bar_config(disable=True)
+    check_against_raw(pipe, request(tmp_path, negative_prompt="red"))
+
+
+VARIETIES = [
+    {},
+    {"grow_mask": 5, "feather_mask": 9},
+    {"invert_mask": True},
+    {"area": "masked", "padding": 4, "width": 64, "height": 64},
+    {"content": "fill", "strength": 0.7},
+    {"content": "noise", "strength": 0.7},
+    {"content": "nothing", "strength": 0.7},
+    {"extend_left": 13, "extend_bottom": 40},
+]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("values", VARIETIES, ids=lambda values: "-".join(values) or "plain")
+def test_outside_of_the_mask_not_one_pixel_changes(pipe, tmp_path, values, mode):
+    image, small = scene((131, 77), mode), mask((131, 77), (40, 30, 70, 60))
+    wanted = request(tmp_path, image, small, **values)
+    result, seen = drawn(pipe, wanted, image, small)
+    assert result.notes == ("0 px changed outside the mask",)
+    assert result.image.size == wanted.picture_size
+    left, top, _, _ = wanted.extensions
+    kept = np.asarray(result.image.crop((left, top, left + 131, top + 77)))
+    spared = seen.covered[top : top + 77, left : left + 131] == 0
+    assert spared.any() and np.array_equal(kept[spared], np.asarray(image)[spared])
+    assert not np.array_equal(kept, np.asarray(image)) or any(wanted.extensions)
+
+
+def test_outpainting_needs_no_mask_and_draws_beyond_the_sides(pipe, tmp_path):
+    wanted = request(tmp_path, mask_image=False, extend_right=64)
+    result, _ = drawn(pipe, wanted, mask_image=False)
+    new = np.asarray(result.image)[:, 136:]
+    assert result.image.size == (192, 64)
+    assert np.array_equal(np.asarray(result.image)[:, :120], np.asarray(scene())[:, :120])
+    assert new.std() > 3
+
+
+@pytest.mark.parametrize("content", ["original", "fill", "noise", "nothing"])
+def test_what_the_masked_part_begins_as_makes_a_difference(pipe, tmp_path, content):
+    own, _ = drawn(pipe, request(tmp_path, strength=0.7))
+    other, _ = drawn(pipe, request(tmp_path, strength=0.7, content=content))
+    assert np.array_equal(np.asarray(own.image), np.asarray(other.image)) == (content == "original")
+
+
+def test_a_saved_file_that_is_not_the_original_outside_of_the_mask_is_an_error(pipe, tmp_path):
+    result, seen = drawn(pipe, request(tmp_path))
+    result.image.save(tmp_path / "right.png")
+    check(seen, tmp_path / "right.png")
+    result.image.putpixel((0, 0), (0, 0, 0))
+    result.image.save(tmp_path / "wrong.png")
+    with pytest.raises(OutsideChanged, match="in 1 pixels"):
+        check(seen, tmp_path / "wrong.png")
+
+
+def test_a_checkpoint_made_for_inpainting_is_shown_the_mask_and_what_is_beside_it(starter_pipe, tmp_path):
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    config = {**starter_pipe.unet.config, "in_channels": 9}
+    unet = UNet2DConditionModel.from_config(config).eval()
+    pipe = StableDiffusionInpaintPipeline(**starter_pipe.components | {"unet": unet})
+    pipe.set_progress_bar_config(disable=True)
+    seen = []
+    unet.register_forward_hook(lambda _, arguments, __: seen.append(arguments[0]))
+    result, _ = drawn(pipe, request(tmp_path))
+    assert seen[0].shape[1] == 9
+    assert seen[0][0, 4].bool().tolist() == (np.asarray(mask())[::8, ::8] > 0).tolist()
+    assert result.notes == ("0 px changed outside the mask",)
+
+
+def test_alpha_goes_into_the_saved_file(pipe, tmp_path):
+    image = scene(mode="RGBA")
+    result, seen = drawn(pipe, request(tmp_path, image), image)
+    buffer = io.BytesIO()
+    result.image.save(buffer, "PNG")
+    (tmp_path / "a.png").write_bytes(buffer.getvalue())
+    check(seen, tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").getpixel((0, 0)) == (1, 2, 3, 0)

@@ -1,0 +1,69 @@
+"""Thumbnails of the built-in presets, drawn by the program itself.
+
+    python -m training.make_thumbnails [KIND ...]
+
+Draws each preset that names the starter, and puts a WebP of 128 pixels beside its file. Presets of kinds that are given
+a picture are given what the first one of text to image draws, with a mask over its middle unless they extend it.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipelines.engine.local import LocalEngine
+from presets.checks import parse
+from presets.library import BUILTIN, Library, Preset, thumbnail_of
+from presets.requests import KINDS
+from presets.settings import Settings
+
+GIVEN = ("text-to-image", "01-house")
+MASKED = 0.08, 0.2, 0.95, 0.9
+"""Left, top, right and bottom of the mask, as shares of the picture."""
+
+
+def drawable(kinds: list[str]) -> list[Preset]:
+    """Built-in presets for the starter."""
+    presets = [preset for kind in kinds for preset in Library().presets(kind)]
+    return [preset for preset in presets if preset.values.get("checkpoint") == "storybook"]
+
+
+def draw(engine: LocalEngine, preset: Preset, pictures: dict[str, Any]) -> Path:
+    """The picture that `preset` makes, of `pictures` where it needs any."""
+    kind = KINDS[preset.kind]
+    extends = any(value for name, value in preset.values.items() if name.startswith("extend_"))
+    needed = {name: given for name, given in pictures.items() if name in kind.model_fields}
+    if extends:
+        needed["mask"] = None
+    (saved,) = engine.submit(parse(kind, {**needed, **preset.values})).result()
+    return saved.path
+
+
+def given_pictures(engine: LocalEngine) -> dict[str, Any]:
+    """The picture and the mask for presets that need them."""
+    with Image.open(draw(engine, Library().find(*GIVEN), {})) as image:
+        picture = image.convert("RGB")
+    mask = Image.new("RGB", picture.size)
+    left, top, right, bottom = (round(share * side) for share, side in zip(MASKED, picture.size * 2, strict=True))
+    mask.paste("white", (left, top, right, bottom))
+    return {"image": engine.inputs.keep(picture), "mask": engine.inputs.keep(mask)}
+
+
+def main(kinds: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as home:
+        engine = LocalEngine(Settings(home=Path(home), preview_interval=0)).start()
+        try:
+            pictures = given_pictures(engine)
+            for preset in drawable(kinds or list(KINDS)):
+                target = BUILTIN / preset.kind / f"{preset.name}.webp"
+                target.write_bytes(thumbnail_of(draw(engine, preset, pictures)))
+                print(f"{target.relative_to(BUILTIN)}: {target.stat().st_size:,} bytes", flush=True)
+        finally:
+            engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
