@@ -9,7 +9,7 @@ from pipelines.engine.jobs import Engine
 from presets.images import FILE_LIMIT
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, models, text_to_image, theme
+from tabs import api, image_to_image, inpaint, models, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.picture_files import OnlyPictures
 from tabs.run import watch_start
@@ -18,7 +18,7 @@ WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build}
+TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build, "inpaint": inpaint.build}
 """Kind of request -> what lays out its tab, in the page's order."""
 
 
