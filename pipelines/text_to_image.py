@@ -18,13 +18,18 @@ from presets.requests import TextToImage
 
 def run(request: TextToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
-    loras = request.all_loras
+    assert request.width and request.height
     with context.models.pipeline(
-        request.checkpoint, "text-to-image", loras=loras, vae=request.vae, report=context.report
+        request.checkpoint,
+        "text-to-image",
+        loras=request.all_loras,
+        vae=request.vae,
+        size=(request.width, request.height),
+        report=context.report,
     ) as loaded:
         _warn(request, loaded, context)
         latent_map = _latent_map(loaded) if context.policy.preview_interval else None
-        for index in range(request.count):
+        for index in context.remaining(request.count):
             watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
             _draw(request.picture(index), index, loaded, context, watch)
 
@@ -86,7 +91,9 @@ def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
         "family": loaded.model.family,
         "device": context.policy.device,
         "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
-        "attention": context.policy.attention,
+        "attention": loaded.attention,
+        "offload": loaded.plan.offload,
+        "vae_tiling": loaded.plan.vae_tiling,
         "switch": {"seconds": round(switch.seconds, 4), "how": switch.how},
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

@@ -23,6 +23,7 @@ from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
 from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
 from pipelines.engine.model import Model
+from pipelines.engine.out_of_memory import is_out_of_memory
 from presets.errors import UserError, shortened
 from presets.requests import LoraUse
 
@@ -201,6 +202,8 @@ def _read(file: LoraFile) -> _Parsed:
 
                 changes[layer] = changes_of(_tensors(file, opened, parts), usual_scale)
     except (SafetensorError, OSError, ValueError, IndexError, RuntimeError) as problem:
+        if is_out_of_memory(problem):
+            raise
         first = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise LoraUnusable(file.name, f"it cannot be read ({first[:120]})") from problem
     except DoesNotFit as problem:

@@ -227,10 +227,20 @@ class ComponentCache:
             try:
                 self._bring(holding)
             except torch.OutOfMemoryError:
-                self._clear_device()
+                self.clear_device()
                 self._bring(holding)
         finally:
             holding.pins -= 1
+
+    def stay(self, key: CheckpointKey, room: int) -> None:
+        """Have the checkpoint in main memory alone, as the most recently used, and `room` bytes of the device's budget
+        for what comes of it for a while."""
+        self._holdings.move_to_end(key)
+        holding = self._holdings[key]
+        if "gpu" in self._budgets:
+            if holding.tier == "gpu":
+                self._leave_device(holding)
+            self.make_room("gpu", room)
 
     def make_room(self, tier: TierName, incoming: int = 0, *, spared: Holding | None = None) -> None:
         """Have `incoming` bytes more fit the budget of `tier`, as far as that can be.
@@ -256,10 +266,10 @@ class ComponentCache:
             part.leave("ram")
         self._free()
 
-    def release(self) -> None:
-        """Drop all that is neither in use nor kept."""
+    def release(self, spared: CheckpointKey | None = None) -> None:
+        """Drop all that is neither in use nor kept, and not `spared`."""
         for key, holding in list(self._holdings.items()):
-            if not holding.pins and holding.name not in self.kept:
+            if not holding.pins and holding.name not in self.kept and key != spared:
                 self.forget(key)
 
     def report(self) -> MemoryReport:
@@ -337,10 +347,11 @@ class ComponentCache:
             raise
         holding.tier = "gpu"
 
-    def _clear_device(self) -> None:
+    def clear_device(self) -> None:
         """Have all leave the device that may."""
         for holding in self._leaving("gpu", None):
             self._leave(holding, "gpu")
+        self._free()
 
     def _wait(self) -> None:
         """Until all copies are made."""

@@ -22,6 +22,7 @@ from pipelines.engine.families import CONFIGS, FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
@@ -50,8 +51,8 @@ def load(model: Model, policy: Policy, report: Report, known: Collection[str] = 
     """The components of `model` but for those `known`, in main memory, in the policy's precision and memory format.
 
     The weights of each lie in one block, read straight from the files and converted on the way. They are copies: what
-    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and `MemoryError` or
-    `torch.OutOfMemoryError`.
+    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and what libraries
+    raise where memory runs out.
     """
     assert model.path is not None
     parts = [part for part in model.parts if part not in known]
@@ -87,11 +88,9 @@ def files_read(model: Model) -> Iterator[Path]:
 def _errors_as_corrupt(model: Model) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except _TORN as problem:
-        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
-            raise MemoryError(str(problem)) from problem
+        if is_out_of_memory(problem):
+            raise
         gone = _gone(model)
         if gone is not None:
             raise ModelFileGone(model.name, gone.name) from problem

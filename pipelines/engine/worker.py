@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import Cancelled, OutOfMemory
+from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -48,6 +48,7 @@ from pipelines.engine.jobs import (
     Progress,
     Stopped,
 )
+from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.requests import AnyRequest, Request
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     from pipelines.engine.context import Context
 
 Runner = Callable[[Any, "Context"], None]
+
+ATTEMPTS = 5
+"""At most, to run what memory runs out for: one for each plan, and one more."""
 
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
@@ -229,7 +233,7 @@ class Worker:
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
-            self._runners[type(request)](request, context)
+            self._within_memory(lambda: self._runners[type(request)](request, context), context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
 
         send(_ending_of(work))
@@ -247,7 +251,7 @@ class Worker:
 
         def work() -> Event:
             if command["do"] == "load":
-                self._models.load(name, check_and_report)
+                self._within_memory(lambda: self._models.load(name, check_and_report), _log.warning)
             elif command["do"] == "keep":
                 self._models.keep(name, command["keep"])
             else:
@@ -258,6 +262,29 @@ class Worker:
         if isinstance(ending, Stopped):
             return f"{name} was not loaded: it was stopped."
         return f"{ending.message} [{ending.code}]" if isinstance(ending, Failed) else ""
+
+    def _within_memory(self, work: Callable[[], None], tell: Callable[[str], None]) -> None:
+        """Do `work`, and where memory runs out again, with others out of the way and by a plan that needs less.
+
+        `tell` is told of each further attempt. Raises `OutOfMemory` where none is left.
+        """
+        attempts = 0
+        while (short := self._shortage_in(work)) is not None:
+            attempts += 1
+            relief = self._models.relieve(short.tier)
+            if relief is None or attempts == ATTEMPTS:
+                raise short.error()
+            tell(f"Memory ran out ({short}); trying again {relief}.")
+
+    def _shortage_in(self, work: Callable[[], None]) -> Shortage | None:
+        """Do `work`; what it lacked where memory ran out. On return what it had computed is free, as its error is."""
+        try:
+            work()
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return shortage(error, self._policy.device)
+        return None
 
     def memory(self) -> MemoryReport:
         """Which models are in memory now."""
@@ -285,9 +312,6 @@ def _ending_of(work: Callable[[], Event]) -> Event:
 
 
 def _failure(error: Exception) -> Failed:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        size = OutOfMemory("The device ran out of memory. Try a smaller size, or close what else uses the device.")
-        return Failed(code=size.code, message=size.message)
     _log.exception("A job failed in a way that Easel does not foresee")
     reason = f"{type(error).__name__}: {error}"[:200]
     return Failed(code="E-INTERNAL", message=f"The job failed inside the program ({reason}).")
