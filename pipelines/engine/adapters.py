@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.utils.weak import WeakIdKeyDictionary
 
+from pipelines.engine.components import TierName
 from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
 from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
 from pipelines.engine.jobs import Event, Loading
@@ -89,6 +90,11 @@ class Adapters:
         """Bytes of the original weights that are kept."""
         return sum(original.nbytes for original in self._originals.values())
 
+    def bytes_in(self, tier: TierName) -> int:
+        """Bytes of what is kept in that memory: LoRAs in main memory, originals where they were copied to."""
+        originals = sum(each.nbytes for each in self._originals.values() if each.is_cuda == (tier == "gpu"))
+        return originals + (self.bytes_parked if tier == "ram" else 0)
+
     @contextlib.contextmanager
     def applied(
         self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], report: Report
@@ -119,6 +125,10 @@ class Adapters:
     def forget(self) -> None:
         """Drop the parked LoRAs and the copies of weights."""
         self._parked.clear()
+        self.forget_originals()
+
+    def forget_originals(self) -> None:
+        """Drop the copies of weights."""
         self._originals.clear()
 
     def _drop_originals_but(self, plan: Collection[torch.nn.Parameter]) -> None:

@@ -6,7 +6,7 @@ there once. On CUDA there are two tiers, "gpu" above "ram"; on a CPU "ram" is th
 
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,14 +160,18 @@ class Holding:
 class ComponentCache:
     """Checkpoints in memory, within a budget of bytes for each tier, the least recently used out.
 
-    `budgets` names the tiers, the one that models run from first. `device` is where they run. `kept` are names of
-    checkpoints that are not forgotten. Belongs to one thread; only `get` may be called from others.
+    `budgets` names the tiers, the one that models run from first. `device` is where they run. `others` tells the bytes
+    in a tier that are none of its checkpoints' and count against the budget. `kept` are names of checkpoints that are
+    not forgotten. Belongs to one thread; only `get` may be called from others.
     """
 
-    def __init__(self, budgets: Mapping[TierName, int], device: torch.device):
+    def __init__(
+        self, budgets: Mapping[TierName, int], device: torch.device, others: Callable[[TierName], int] = lambda _: 0
+    ):
         self.kept: set[str] = set()
         self._budgets = dict(budgets)
         self._device = device
+        self._others = others
         self._top: TierName = next(iter(budgets))
         self._holdings: OrderedDict[CheckpointKey, Holding] = OrderedDict()
         self._parts: weakref.WeakValueDictionary[tuple[CheckpointKey, str], Component] = weakref.WeakValueDictionary()
@@ -181,7 +185,11 @@ class ComponentCache:
 
     def used(self, tier: TierName) -> int:
         """Bytes in `tier`; what is shared counts once."""
-        return sum(part.size for part in self._components() if tier in part.tiers)
+        return self._others(tier) + sum(part.size for part in self._components() if tier in part.tiers)
+
+    @property
+    def is_over_budget(self) -> bool:
+        return any(self.used(tier) > budget for tier, budget in self._budgets.items())
 
     def is_ready(self, holding: Holding) -> bool:
         """Whether it can run without being moved."""

@@ -78,14 +78,14 @@ class PipelineManager:
         self._policy = policy
         self._offline = settings.offline
         self._device = torch.device(policy.device)
-        self._cache = ComponentCache(policy.budgets, self._device)
         self._adapters = Adapters(LoraFiles(catalog))
+        self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
         self._last: _Use | None = None
         self._failed: dict[CheckpointKey, _Use] = {}
 
     @property
     def bytes_loaded(self) -> int:
-        """Bytes of all weights that are in memory, of the device or of the machine."""
+        """Bytes of all weights that are in memory, of the device or of the machine, LoRAs and copies included."""
         return sum(tier.used_bytes for tier in self.memory().tiers)
 
     def memory(self) -> MemoryReport:
@@ -129,7 +129,7 @@ class PipelineManager:
                 yield Loaded(_assembled(components, model, task), model, switch, adapters, plan, attention)
         finally:
             holding.pins -= 1
-            self._cache.settle(holding)
+            self._settle(holding)
 
     @contextlib.contextmanager
     def _with_vae(self, name: str, holding: Holding, model: Model, plan: Plan) -> Iterator[Components]:
@@ -173,7 +173,7 @@ class PipelineManager:
         started = time.perf_counter()
         self._last = None
         holding, _ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0))
-        self._cache.settle(holding)
+        self._settle(holding)
 
     def keep(self, name: str, keep: bool) -> None:
         """Say whether the checkpoint `name`, once it is loaded, stays in memory until the process ends.
@@ -215,7 +215,7 @@ class PipelineManager:
         """After memory ran out in `tier`: forget or move what is not in use, and have the next use like the last one
         take a plan that needs less. What it will do otherwise, as the end of a sentence; None where nothing is left."""
         last, self._last = self._last, None
-        before = self.bytes_loaded + self._adapters.bytes_copied
+        before = self.bytes_loaded
         self._adapters.forget()
         gc.collect()  # what was computed may hang in circles
         if tier == "gpu":
@@ -233,6 +233,8 @@ class PipelineManager:
         key = self._key(model)
         holding = self._cache.get(key)
         how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
+        if how != "resident":
+            self._adapters.forget_originals()  # of other weights, which these may need the room of
         if holding is None:
             components = load(model, self._policy, report, self._cache.known(key))
             holding = self._cache.add(key, model.name, components)
@@ -256,6 +258,12 @@ class PipelineManager:
         if failed is not None and pixels >= failed.pixels:
             plans = tuple(plan for plan in plans if plan.offload in {less.offload for less in failed.plans[1:]})
         return _Use(key, pixels, plans)
+
+    def _settle(self, used: Holding) -> None:
+        """Return to the budgets after a use. What is kept for LoRAs goes before a checkpoint has to."""
+        if self._cache.is_over_budget:
+            self._adapters.forget()
+        self._cache.settle(used)
 
     def _place(self, key: CheckpointKey, holding: Holding, plan: Plan) -> None:
         if plan.offload == "none":
