@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         default="auto", description="Precision of the weights; auto takes what the device is good at."
     )
+    weight_storage: Literal["full", "float8"] = Field(
+        default="full",
+        description="Keep the weights of the UNet or transformer as they are computed with, or in 8 bits: half the "
+        "memory, slower steps, and pictures that differ in detail.",
+    )
     attention: Literal["auto", "xformers", "sdpa", "sliced"] = Field(
         default="auto",
         description="Attention kernel; auto takes xformers on CUDA where it runs, else PyTorch's. Sliced computes one "

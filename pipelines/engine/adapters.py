@@ -20,6 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from pipelines.engine.components import TierName
 from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
 from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
 from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
@@ -109,18 +110,26 @@ class Adapters:
         self._drop_originals_but(plan)
         copied = _copier(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        wide = components[FAMILIES[model.family].denoiser].dtype
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
                     report(Loading(what="LoRAs", fraction=number / len(plan)))
-                if not _is_copy(self._originals.get(weight), weight):
-                    self._originals[weight] = copied(weight.data)
-                originals.append((weight, self._originals[weight]))
+                if weight.itemsize == 1:  # 8 bits could not tell the sum from the original
+                    originals.append((weight, weight.data))
+                    weight.data = weight.data.to(wide)
+                else:
+                    if not _is_copy(self._originals.get(weight), weight):
+                        self._originals[weight] = copied(weight.data)
+                    originals.append((weight, self._originals[weight]))
                 add_(weight.data, changes)
             yield applied
         finally:
             for weight, original in originals:
-                weight.data.copy_(original)
+                if original.itemsize == 1:
+                    weight.data = original
+                else:
+                    weight.data.copy_(original)
 
     def forget(self) -> None:
         """Drop the parked LoRAs and the copies of weights."""

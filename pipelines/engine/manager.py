@@ -16,6 +16,7 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding, TierName
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.float8 import computing, store_in_float8
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event, MemoryReport
@@ -124,6 +125,7 @@ class PipelineManager:
                 self._adapters.applied(components, model, loras, report) as adapters,
                 offloaded(components, self._device, plan.offload, self._policy.resident_limit),
                 tiling(components["vae"], plan.vae_tiling),
+                computing(components[FAMILIES[model.family].denoiser]),
                 self._attending(components, model) as attention,
             ):
                 yield Loaded(_assembled(components, model, task), model, switch, adapters, plan, attention)
@@ -237,6 +239,7 @@ class PipelineManager:
             self._adapters.forget_originals()  # of other weights, which these may need the room of
         if holding is None:
             components = load(model, self._policy, report, self._cache.known(key))
+            self._compress(components, model)
             holding = self._cache.add(key, model.name, components)
         self._last = self._planned(key, holding, size)
         self._place(key, holding, self._last.plans[0])
@@ -244,6 +247,12 @@ class PipelineManager:
         if how != "resident":
             holding.switch_seconds = seconds
         return holding, Switch(seconds, how)
+
+    def _compress(self, components: Components, model: Model) -> None:
+        """Keep the denoiser as the policy has it, if it was loaded just now."""
+        denoiser = components.get(FAMILIES[model.family].denoiser)
+        if self._policy.weight_storage == "float8" and denoiser is not None:
+            store_in_float8(denoiser, pinned=self._device.type == "cuda")
 
     def _planned(self, key: CheckpointKey, holding: Holding, size: tuple[int, int]) -> _Use:
         """How a picture of `size` is to be drawn: as the policy has it, or with less where that failed before."""

@@ -69,6 +69,7 @@ class Policy:
     xformers_dtypes: tuple[Dtype, ...] = ()
     offload: Literal["auto"] | Offload = "none"
     vae_tiling: Literal["auto", "always"] = "auto"
+    weight_storage: Literal["full", "float8"] = "full"
     ram_budget: int = 0
     preview_interval: float = 0.25
 
@@ -93,6 +94,7 @@ class Policy:
         return (
             f"{self.device}, {self.dtype}{small}, attention by {attention}, {self.threads} threads, "
             f"{self.memory_budget / 2**30:.1f} GiB for weights"
+            + (", kept in float8" if self.weight_storage == "float8" else "")
             + ("" if self.offload in ("auto", "none") else f", offload by {self.offload}")
             + (f", {self.ram_budget / 2**30:.1f} GiB of main memory" if self.device == "cuda" else "")
         )
@@ -123,6 +125,7 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         xformers_dtypes=hardware.xformers_dtypes if settings.attention in ("auto", "xformers") else (),
         offload=settings.offload if on_cuda else "none",
         vae_tiling=settings.vae_tiling,
+        weight_storage=settings.weight_storage,
         ram_budget=hardware.main_memory // 2 if settings.ram_budget is None else settings.ram_budget,
         preview_interval=settings.preview_interval,
     )
