@@ -38,6 +38,7 @@ from presets.settings import Settings
 
 MAKERS = {"sd1": random_sd1, "sdxl": random_sdxl}
 SIZES = {"sd1": (512, 512), "sdxl": (1024, 1024)}
+Way = Callable[[], AbstractContextManager[Any]]
 LORA = LoraUse(name="lora", strength=0.8)
 
 
@@ -108,7 +109,9 @@ class _Trial:
         with self._manager().pipeline("a", size=self._size) as loaded:
             conditioning = Conditioner().encode(loaded.pipe, self._request.prompt, "")
             raw = self._raw(loaded.pipe)
-            ways = {"easel": (contextlib.nullcontext, lambda: self._latents(loaded.pipe, conditioning))}
+            ways: dict[str, tuple[Way, Callable[[], Any]]] = {
+                "easel": (contextlib.nullcontext, lambda: self._latents(loaded.pipe, conditioning))
+            }
             for name, way in _ways(raw, self._options.compile).items():
                 ways[name] = (way, lambda: _raw_latents(raw, conditioning, self._request))
             seconds = {name: [_seconds_within(*way)] for name, way in ways.items()}  # the first is a warm-up
@@ -186,7 +189,7 @@ class _Trial:
         return {"picture_seconds": seconds, "peak_bytes": peak}
 
 
-def _ways(raw: Any, with_compile: bool) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
+def _ways(raw: Any, with_compile: bool) -> dict[str, Way]:
     """How else `raw` may run, as contexts that raise where that does not work here."""
     unet = raw.unet
     compiled = torch.compile(unet) if with_compile else None
@@ -229,7 +232,7 @@ def _raw_latents(raw: Any, conditioning: Conditioning, request: TextToImage) -> 
     ).images
 
 
-def _seconds_within(way: Callable[[], AbstractContextManager[Any]], run: Callable[[], Any]) -> float | None:
+def _seconds_within(way: Way, run: Callable[[], Any]) -> float | None:
     """Seconds of `run` within `way`; None where that does not work here."""
     try:
         with way():

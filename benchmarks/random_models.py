@@ -79,7 +79,7 @@ def random_sdxl(*, small: bool = False, seed: int = 0) -> StableDiffusionXLPipel
     )
 
 
-def save_random_lora(path: Path, components: Mapping[str, torch.nn.Module]) -> None:
+def save_random_lora(path: Path, components: Mapping[str, Any]) -> None:
     """A kohya file of rank `RANK` over all projections of attention in `components`, which are by the beginning of
     their keys."""
     path.parent.mkdir(parents=True, exist_ok=True)

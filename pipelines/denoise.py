@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipelines.engine.jobs import Progress
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
 from pipelines.engine.vae_tiling import can_be_divided, tiling
-from presets.requests import TextToImage
+from presets.requests import Drawing
 
 BLACK = -0.98
 """A decode without a number over this is black."""
@@ -37,18 +37,31 @@ class Watch:
     preview_interval: float = PREVIEW_INTERVAL
 
 
+Begin = Callable[[Any, Any, torch.Generator], Mapping[str, Any]]
+"""From a pipeline, a request for one picture and its generator: what the pipeline starts from, by the names of its
+parameters."""
+
+
+def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[str, Any]:
+    """A `Begin`: nothing but noise, in the request's size."""
+    shape = (1, pipe.vae.config.latent_channels, *_sides(pipe, request))
+    noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
+    return {"latents": noise, "width": request.width, "height": request.height}
+
+
 @torch.no_grad()
-def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: Watch) -> torch.Tensor:
+def denoise(
+    pipe: Any, conditioning: Conditioning, request: Drawing, watch: Watch, begin: Begin = from_noise
+) -> torch.Tensor:
     """Latents of `request` (one picture, resolved), scaled, shape (1, channels, height / 8, width / 8).
 
     All noise comes from a CPU generator with the request's seed, so that the device does not matter. `pipe` is left
     as it was, also where `watch.report` raises.
     """
-    assert request.width and request.height
     generator = torch.Generator("cpu").manual_seed(request.seed)
-    sides = (request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
-    shape = (1, pipe.vae.config.latent_channels, *sides)
-    noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
+    sides = _sides(pipe, request)
+    device, dtype = pipe._execution_device, conditioning.prompt.dtype
+    start = {name: _placed(value, device, dtype) for name, value in begin(pipe, request, generator).items()}
     with (
         _scheduler(pipe, request),
         contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
@@ -57,10 +70,10 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
         latents = pipe(
             **_embeddings(pipe, conditioning),
             **({} if is_flow(pipe) else {"eta": samplers.TCD_ETA}),
-            latents=noise.to(pipe._execution_device, conditioning.prompt.dtype),
+            **{
+                name: _placed(value, pipe._execution_device, conditioning.prompt.dtype) for name, value in start.items()
+            },
             generator=generator,
-            width=request.width,
-            height=request.height,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale if request.guidance_end else 1.0,
             output_type="latent",
@@ -69,6 +82,16 @@ def denoise(pipe: Any, conditioning: Conditioning, request: TextToImage, watch: 
             callback_on_step_end_tensor_inputs=steps.tensors,
         )[0]
     return _unpacked(latents, sides)
+
+
+def _sides(pipe: Any, request: Drawing) -> tuple[int, int]:
+    """(height, width) of the latents."""
+    assert request.width and request.height
+    return request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor
+
+
+def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    return value.to(device, dtype) if isinstance(value, torch.Tensor) else value
 
 
 def denoiser_of(pipe: Any) -> Any:
@@ -180,7 +203,7 @@ def _decoded(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _scheduler(pipe: Any, request: TextToImage) -> Iterator[None]:
+def _scheduler(pipe: Any, request: Drawing) -> Iterator[None]:
     """The request's sampler in `pipe`; afterwards its own again, and offloaded parts back in their place."""
     own = pipe.scheduler
     if is_flow(pipe):
@@ -232,10 +255,10 @@ class _Steps:
     picture and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, request: TextToImage, watch: Watch, sides: tuple[int, int]):
+    def __init__(self, pipe: Any, request: Drawing, watch: Watch, sides: tuple[int, int]):
         self._pipe = pipe
         self._sides = sides
-        self._steps = request.steps
+        self._steps = request.steps_done
         self._guidance_end = request.guidance_end
         self._guided = hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
         self.tensors = [name for name in _PAIRED if self._guided and name in pipe._callback_tensor_inputs]

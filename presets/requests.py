@@ -1,29 +1,26 @@
 """Requests: what is wanted, one frozen model per kind of job.
 
 A request is at once the form, the preset, the API body, the command line and the picture's metadata. Values are
-checked when it is made; `parse` turns pydantic's complaint into one `InvalidField`. `resolved()` then leaves nothing
-to chance, and only a resolved request is run and saved.
+checked when it is made (`presets/checks.py`). `resolved()` then leaves nothing to chance, and only a resolved request
+is run and saved.
 """
 
 import dataclasses
-import functools
 import random
 from collections import Counter
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, prompts
-from presets.errors import InvalidField, shortened
+from presets.checks import parse
+from presets.errors import shortened
 from presets.samplers import SCHEDULES_OF
 
 RequestType = TypeVar("RequestType", bound="Request")
-
-NAME_COMPARED = 100
-"""Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
+DrawingType = TypeVar("DrawingType", bound="Drawing")
 
 
 class Request(BaseModel):
@@ -31,6 +28,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
+    kind: str
 
     _cleaned: tuple[str, ...] = ()
     """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
@@ -83,12 +81,9 @@ class LoraUse(BaseModel):
         return self.strength, self.strength if text is None else text
 
 
-class TextToImage(Request):
-    """Make pictures from words."""
+class Drawing(Request):
+    """What all kinds that draw with a checkpoint share."""
 
-    title: ClassVar[str] = "Text to image"
-
-    kind: Literal["text-to-image"] = "text-to-image"
     prompt: fields.Prompt
     negative_prompt: fields.NegativePrompt = ""
     checkpoint: fields.CheckpointName = ""
@@ -114,7 +109,7 @@ class TextToImage(Request):
     ] = ()
 
     @model_validator(mode="after")
-    def _schedule_fits_sampler(self) -> "TextToImage":
+    def _schedule_fits_sampler(self: DrawingType) -> DrawingType:
         allowed = SCHEDULES_OF[self.sampler]
         if self.schedule not in allowed:
             raise PydanticCustomError(
@@ -130,7 +125,7 @@ class TextToImage(Request):
         return self
 
     @model_validator(mode="after")
-    def _strengths_add_up(self) -> "TextToImage":
+    def _strengths_add_up(self: DrawingType) -> DrawingType:
         for lora in self.all_loras:
             largest = max(lora.strengths, key=abs)
             if not -prompts.WEIGHT_LIMIT <= largest <= prompts.WEIGHT_LIMIT:
@@ -155,6 +150,11 @@ class TextToImage(Request):
             added[lora.name] = (before[0] + lora.strengths[0], before[1] + lora.strengths[1])
         return tuple(_lora_use(name, *strengths) for name, strengths in added.items())
 
+    @property
+    def steps_done(self) -> int:
+        """Steps that are really taken for one picture."""
+        return self.steps
+
     def _each_lora(self) -> tuple[LoraUse, ...]:
         tags = prompts.parse(self.prompt).loras
         named = (LoraUse.model_construct(**dataclasses.asdict(tag)) for tag in tags)
@@ -173,7 +173,7 @@ class TextToImage(Request):
             own.append("LoRA tags in the negative prompt have no effect; write them in the prompt.")
         return (*super().warnings, *own)
 
-    def with_loras_named(self, names: Mapping[str, str]) -> "TextToImage":
+    def with_loras_named(self: DrawingType, names: Mapping[str, str]) -> DrawingType:
         """This request with LoRAs under other names, in the list and in the prompt. Raises `InvalidField` where two
         that thereby are one add up to too much."""
         if all(names.get(lora.name, lora.name) == lora.name for lora in self._each_lora()):
@@ -183,7 +183,7 @@ class TextToImage(Request):
         parse(type(self), named.model_dump())
         return named
 
-    def resolved(self, checkpoint: str, native_size: tuple[int, int]) -> "TextToImage":
+    def resolved(self: DrawingType, checkpoint: str, native_size: tuple[int, int]) -> DrawingType:
         """This request with nothing left to chance: the seed drawn, sizes and checkpoint named.
 
         `checkpoint` is the listed name that `self.checkpoint` stands for, `native_size` its (width, height).
@@ -198,7 +198,7 @@ class TextToImage(Request):
             }
         )
 
-    def picture(self, index: int) -> "TextToImage":
+    def picture(self: DrawingType, index: int) -> DrawingType:
         """The request that makes picture `index` of this (resolved) one alone."""
         return self.model_copy(update={"seed": (self.seed + index) % (fields.SEED_MAXIMUM + 1), "count": 1})
 
@@ -208,96 +208,15 @@ def _lora_use(name: str, strength: float, text_strength: float) -> LoraUse:
     return LoraUse.model_construct(name=name, strength=strength, text_encoder_strength=text)
 
 
+class TextToImage(Drawing):
+    """Make pictures from words."""
+
+    title: ClassVar[str] = "Text to image"
+
+    kind: Literal["text-to-image"] = "text-to-image"
+
+
 AnyRequest = TextToImage
 """The union of all kinds, told apart by `kind`."""
 
-KINDS: dict[str, type[TextToImage]] = {"text-to-image": TextToImage}
-
-
-def parse(kind: type[RequestType], values: Mapping[str, Any]) -> RequestType:
-    """`values` as a request of `kind`. Raises `InvalidField` for the first field that is wrong."""
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise invalid_field(kind, error) from None
-
-
-def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
-    """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
-    detail: Any = error.errors(include_url=False)[0]
-    location = detail["loc"]
-    context = detail.get("ctx", {})
-    if not location:
-        field = str(context.get("field", ""))
-        return InvalidField(field, detail["msg"], code=context.get("code") or field_extra(kind, field).get("code"))
-    name = str(location[0])
-    if detail["type"] == "extra_forbidden":
-        known = ", ".join(field for field in kind.model_fields if field != "kind")
-        owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
-        return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
-    if detail["type"] == "missing":
-        path = ".".join(str(part) for part in location)
-        return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
-    code = (
-        _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
-    )
-    return InvalidField(name, _sentence(kind, location, detail), code=code)
-
-
-_PROBLEM_CODES = {
-    "encodable": "E-TEXT-ENCODING",
-    "string_type": "E-API-ARGS",
-    "tuple_type": "E-API-ARGS",
-    "model_type": "E-API-ARGS",
-}
-
-
-def field_extra(kind: type[BaseModel], name: str) -> dict[str, Any]:
-    """What the faces know of a field beside its bounds (code, label, unit, step, group)."""
-    field = kind.model_fields.get(name)
-    extra = field.json_schema_extra if field else None
-    return extra if isinstance(extra, dict) else {}
-
-
-def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: Any) -> str:
-    name = str(location[0])
-    label = field_extra(kind, name).get("label", name)
-    if len(location) > 1:
-        label += " (" + ".".join(str(part) for part in location[1:]) + ")"
-    value = detail["input"]
-    if detail["type"] == "string_too_long":
-        return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
-    allowed = allowed_values(kind, name)
-    if detail["type"] == "literal_error":
-        return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"
-    reason = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
-
-
-def _instead(value: Any, allowed: str) -> str:
-    """What `value` should be one of, the nearest first where it is text."""
-    choices = allowed.split(", ")
-    if len(choices) == 1:
-        return f"It must be {allowed!r}."
-    near = get_close_matches(value[:NAME_COMPARED], choices, n=1, cutoff=0.0) if isinstance(value, str) else []
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {allowed}."
-
-
-@functools.cache
-def field_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The JSON schema of each field of a model, by its name. Not to be changed: it is made once."""
-    return kind.model_json_schema()["properties"]
-
-
-def allowed_values(kind: type[BaseModel], name: str) -> str:
-    """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
-    schema = field_schemas(kind).get(name, {})
-    for part in (schema, *schema.get("anyOf", ())):
-        if "enum" in part:
-            return ", ".join(part["enum"])
-        if "const" in part:
-            return part["const"]
-        if "minimum" in part and "maximum" in part:
-            step = " in steps of 8" if schema.get("unit") == "px" else ""
-            return f"{part['minimum']} to {part['maximum']}{step}"
-    return ""
+KINDS: dict[str, type[AnyRequest]] = {"text-to-image": TextToImage}

@@ -9,15 +9,16 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
+from presets.checks import parse
 from presets.errors import InvalidField, UserError
-from presets.requests import KINDS, TextToImage, parse
+from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.run import submit
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
 
-ENDPOINTS: dict[str, type[TextToImage]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
+ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
 LISTS = ("models",)
@@ -39,10 +40,10 @@ def indexes(page: gr.Blocks) -> dict[int, str | None]:
     return {number: name if name in ENDPOINTS or name in LISTS else None for number, name in names.items()}
 
 
-def _add(engine: Engine, name: str, kind: type[TextToImage]) -> None:
+def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
     schemas = parameter_schemas(kind)
 
-    def request(values: Sequence[Any]) -> TextToImage:
+    def request(values: Sequence[Any]) -> AnyRequest:
         return parse(kind, dict(zip(schemas, values, strict=True)))
 
     async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
@@ -100,7 +101,7 @@ def _add_models(engine: Engine) -> None:
     )
 
 
-def parameter_schemas(kind: type[TextToImage]) -> dict[str, dict[str, Any]]:
+def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
     whole = kind.model_json_schema()
     properties = _inlined(whole["properties"], whole.get("$defs", {}))
@@ -141,7 +142,7 @@ def _with_parameters(function: Callable[..., Any], schemas: dict[str, dict[str, 
     return function
 
 
-def _description(kind: type[TextToImage]) -> str:
+def _description(kind: type[AnyRequest]) -> str:
     return (
         f"{inspect.getdoc(kind)} Returns the picture files (PNG, with their settings inside) and a record: state, "
         "timings in seconds, and for each picture its resolved request. While the job runs, each answer is what there "

@@ -12,8 +12,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
-from presets.requests import TextToImage, parse
+from presets.requests import AnyRequest
 
 _CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
@@ -34,7 +35,7 @@ class CheckedCalls:
     def __init__(
         self,
         app: ASGIApp,
-        kinds: Mapping[str, type[TextToImage]],
+        kinds: Mapping[str, type[AnyRequest]],
         lists: Collection[str],
         indexes: Mapping[int, str | None],
     ):
@@ -88,7 +89,7 @@ class CheckedCalls:
         return self.indexes[number]
 
 
-def _check_number(kind: type[TextToImage], given: int) -> None:
+def _check_number(kind: type[AnyRequest], given: int) -> None:
     names = [name for name in kind.model_fields if name != "kind"]
     if given != len(names):
         sentence = f"{len(names)} parameters are needed in order ({', '.join(names)}), but {given} were given."

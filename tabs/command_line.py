@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
+from presets.checks import allowed_values, field_extra, field_schemas
 from presets.errors import UserError, shortened
-from presets.requests import KINDS, AnyRequest, Request, allowed_values, field_extra, field_schemas
+from presets.requests import KINDS, AnyRequest, Request
 from presets.settings import Settings, load_settings
 
 if TYPE_CHECKING:

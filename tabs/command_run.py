@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
+from presets.checks import parse
 from presets.errors import UserError
-from presets.requests import parse
 from tabs.command_output import PictureFiles, ProgressLine, say
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import Any, Generic
 import gradio as gr
 from gradio.components import Component
 
+from presets.checks import field_extra, parse
 from presets.errors import InvalidField
-from presets.requests import Request, RequestType, field_extra, parse
+from presets.requests import Request, RequestType
 
 Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number
 

@@ -10,14 +10,15 @@ import gradio as gr
 from PIL import Image
 
 from pipelines.engine.jobs import Engine, LoraInfo
-from presets.requests import LoraUse, TextToImage, field_extra, field_schemas
+from presets.checks import field_extra, field_schemas
+from presets.requests import Drawing, LoraUse
 from tabs import markup
 from tabs.form import Form, Group
 from tabs.updates import update
 
 USUAL_STRENGTH = 2.0
 """The slider's bounds on both sides, unless a picture's settings go beyond."""
-SLOTS: int = field_schemas(TextToImage)["loras"]["maxItems"]
+SLOTS: int = field_schemas(Drawing)["loras"]["maxItems"]
 PREVIEW_SIDE = 96
 """Pixels of the page; the picture has twice as many."""
 PREVIEW_PIXELS = 40_000_000
@@ -40,8 +41,8 @@ def build(engine: Engine, form: Form) -> None:
     )
     shown = gr.State(())
     with gr.Column(elem_classes="lora-strengths"):
-        pairs = [_slot(number) for number in range(SLOTS)]
-    details = gr.HTML(elem_id="lora-details")
+        pairs = [_slot(form, number) for number in range(SLOTS)]
+    details = gr.HTML(elem_id=form.element_id("lora-details"), elem_classes="lora-details")
     sliders, texts = [slider for slider, _ in pairs], [text for _, text in pairs]
     group = form.group(
         "loras", Group((box, shown, *sliders, *texts), read, lambda loras: show([lora.model_dump() for lora in loras]))
@@ -56,11 +57,13 @@ def build(engine: Engine, form: Form) -> None:
 
     update(box.input, lambda *values: show(read(values))[1:], list(group.components), list(group.components[1:]))
     update(box.change, about, box, details)
-    problems = gr.HTML(problem_lines(engine.loras()), elem_id="lora-problems")
+    problems = gr.HTML(
+        problem_lines(engine.loras()), elem_id=form.element_id("lora-problems"), elem_classes="note lora-problems"
+    )
     update(box.focus, look_again, None, [box, problems])
 
 
-def _slot(number: int) -> tuple[gr.Slider, gr.Textbox]:
+def _slot(form: Form, number: int) -> tuple[gr.Slider, gr.Textbox]:
     """The strengths of one LoRA, seen once it is chosen."""
     slider = gr.Slider(
         -USUAL_STRENGTH,
@@ -69,7 +72,7 @@ def _slot(number: int) -> tuple[gr.Slider, gr.Textbox]:
         step=field_schemas(LoraUse)["strength"]["step"],
         visible=False,
         interactive=True,
-        elem_id=f"lora-strength-{number}",
+        elem_id=form.element_id(f"lora-strength-{number}"),
     )
     text = gr.Textbox(
         label="Text encoder",
@@ -78,7 +81,7 @@ def _slot(number: int) -> tuple[gr.Slider, gr.Textbox]:
         min_width=90,
         visible=False,
         interactive=True,
-        elem_id=f"lora-text-strength-{number}",
+        elem_id=form.element_id(f"lora-text-strength-{number}"),
     )
     return slider, text
 

@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from pipelines.engine.jobs import Saved
-from presets.requests import field_extra
+from presets.checks import field_extra
 from tabs import markup
 from tabs.form import Form
 
@@ -20,21 +20,23 @@ Pictures = tuple[Saved, ...]
 
 
 class Output:
-    """The result side of a tab, put where it is made. `pictures`, `selected` and `job` are the page session's own."""
+    """The result side of the tab of `form`, put where it is made. `pictures`, `selected` and `job` are the page
+    session's own."""
 
-    def __init__(self):
-        self.status = gr.HTML(elem_id="status")
-        self.stage = gr.HTML(markup.empty_stage(), elem_id="stage")
+    def __init__(self, form: Form):
+        self.status = gr.HTML(elem_id=form.element_id("status"), elem_classes="job-status")
+        self.stage = gr.HTML(markup.empty_stage(), elem_id=form.element_id("stage"))
         self.pictures = gr.State(())
         self.selected = gr.State(0)
         self.job = gr.State("")
-        with gr.Column(visible=False, elem_id="session") as self.session:
+        with gr.Column(visible=False, elem_id=form.element_id("session")) as self.session:
             self.gallery = gr.Gallery(
                 label="Pictures of this session",
                 show_label=False,
                 container=False,
                 fit_columns=False,
-                elem_id="session-pictures",
+                elem_id=form.element_id("session-pictures"),
+                elem_classes="session-pictures",
                 format="png",
                 columns=6,
                 object_fit="cover",
@@ -43,12 +45,14 @@ class Output:
                 interactive=False,
                 buttons=[],
             )
-            with gr.Row(elem_id="picture-actions"):
-                self.reuse = gr.Button("Reuse settings", size="sm", elem_id="reuse-settings")
-                self.download = gr.HTML(elem_id="download-picture")
-            self.details = gr.HTML(elem_id="details")
-            with gr.Accordion("As JSON", open=False, elem_id="record-panel"):
-                self.record = gr.Code(language="json", interactive=False, show_label=False, elem_id="record")
+            with gr.Row(elem_classes="picture-actions"):
+                self.reuse = gr.Button("Reuse settings", size="sm", elem_id=form.element_id("reuse-settings"))
+                self.download = gr.HTML(elem_id=form.element_id("download-picture"))
+            self.details = gr.HTML(elem_id=form.element_id("details"))
+            with gr.Accordion("As JSON", open=False, elem_id=form.element_id("record-panel")):
+                self.record = gr.Code(
+                    language="json", interactive=False, show_label=False, elem_id=form.element_id("record")
+                )
 
     @property
     def components(self) -> list[Block]:

@@ -6,7 +6,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from pipelines.engine.jobs import Engine
-from presets.requests import TextToImage
+from presets.requests import KINDS
 from presets.settings import Settings
 from tabs import api, models, text_to_image, theme
 from tabs.calls import CheckedCalls
@@ -18,14 +18,19 @@ WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
+TABS = {"text-to-image": text_to_image.build}
+"""Kind of request -> what lays out its tab, in the page's order."""
+
+
 def build_page(engine: Engine, *, manage_models: bool = True) -> gr.Blocks:
     """The whole page over `engine`, not yet served. `manage_models` lets visitors load and unload."""
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab(TextToImage.title, id="text-to-image"):
-                text_to_image.build(engine)
+            for name, build in TABS.items():
+                with gr.Tab(KINDS[name].title, id=name):
+                    build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
         gr.HTML(_FOOTER, elem_id="easel-footer")

@@ -116,8 +116,7 @@ class PipelineManager:
         model = self._located(self._catalog.find(checkpoint), report)
         model.check_task(task)
         self._last = None
-        holding, switch = self._switched(model, started, report, size or (0, 0))
-        plan = self._last.plans[0]
+        holding, switch, plan = self._switched(model, started, report, size or (0, 0))
         holding.pins += 1
         try:
             with (
@@ -174,7 +173,7 @@ class PipelineManager:
         """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
         started = time.perf_counter()
         self._last = None
-        holding, _ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0))
+        holding, *_ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0))
         self._settle(holding)
 
     def keep(self, name: str, keep: bool) -> None:
@@ -229,24 +228,26 @@ class PipelineManager:
             self._cache.release(spared=last.key if last else None)
         return "with nothing else in memory" if self.bytes_loaded < before else None
 
-    def _switched(self, model: Model, started: float, report: Report, size: tuple[int, int]) -> tuple[Holding, Switch]:
+    def _switched(
+        self, model: Model, started: float, report: Report, size: tuple[int, int]
+    ) -> tuple[Holding, Switch, Plan]:
         """The components of `model` where the plan for a picture of `size` wants them, and what that cost since
         `started`."""
         key = self._key(model)
         holding = self._cache.get(key)
         how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
-        if how != "resident":
-            self._adapters.forget_originals()  # of other weights, which these may need the room of
         if holding is None:
+            self._adapters.forget_originals()  # of other weights, which these may need the room of
             components = load(model, self._policy, report, self._cache.known(key))
             self._compress(components, model)
             holding = self._cache.add(key, model.name, components)
         self._last = self._planned(key, holding, size)
-        self._place(key, holding, self._last.plans[0])
+        plan = self._last.plans[0]
+        self._place(key, holding, plan)
         seconds = time.perf_counter() - started
         if how != "resident":
             holding.switch_seconds = seconds
-        return holding, Switch(seconds, how)
+        return holding, Switch(seconds, how), plan
 
     def _compress(self, components: Components, model: Model) -> None:
         """Keep the denoiser as the policy has it, if it was loaded just now."""
@@ -276,6 +277,8 @@ class PipelineManager:
 
     def _place(self, key: CheckpointKey, holding: Holding, plan: Plan) -> None:
         if plan.offload == "none":
+            if not self._cache.is_ready(holding):
+                self._adapters.forget_originals()
             self._cache.enter(key)
         else:
             self._cache.stay(key, min(holding.size, self._policy.resident_limit))

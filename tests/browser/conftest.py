@@ -66,6 +66,6 @@ def page(context: "playwright.BrowserContext", address: str) -> Iterator["playwr
     page.set_viewport_size({"width": 1440, "height": 950})
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.wait_for_selector("#generate")
+    page.wait_for_selector("#text-to-image-generate")
     yield page
     page.close()

@@ -40,7 +40,7 @@ def test_the_list_of_checkpoints_tells_after_a_job_that_the_model_is_in_memory(p
     expect(page.locator(CHECKPOINT)).to_have_value(re.compile("storybook\\u2002· disk"))
     page.fill("#text-to-image-steps input[type=number]", "1")
     page.locator("#text-to-image-steps input[type=number]").press("Tab")
-    page.click("#generate")
+    page.click("#text-to-image-generate")
     expect(page.locator(CHECKPOINT)).to_have_value(re.compile("storybook\\u2002· RAM"))
 
 
@@ -49,8 +49,8 @@ def test_a_name_that_is_typed_stays(page: Page):
     page.locator(CHECKPOINT).press("Tab")
     page.fill("#text-to-image-steps input[type=number]", "1")
     page.locator("#text-to-image-steps input[type=number]").press("Tab")
-    page.click("#generate")
-    expect(page.locator("#status")).to_contain_text("1 picture in")
+    page.click("#text-to-image-generate")
+    expect(page.locator("#text-to-image-status")).to_contain_text("1 picture in")
 
 
 def test_a_phone_shows_the_models_without_sideways_scrolling(models: Page):

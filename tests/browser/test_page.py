@@ -7,27 +7,27 @@ from presets.requests import TextToImage
 PROMPT = "#text-to-image-prompt textarea"
 STEPS = "#text-to-image-steps input[type=number]"
 SEED = "#text-to-image-seed input"
-FINISHED = "#stage .stage.finished img"
+FINISHED = "#text-to-image-stage .stage.finished img"
 RECORD_CHANGES = """() => {
     window.seen = { lines: [], sources: [] };
     new MutationObserver(() => {
-        window.seen.lines.push(document.querySelector("#status").innerText);
-        window.seen.sources.push(document.querySelector("#stage img")?.src ?? "");
+        window.seen.lines.push(document.querySelector("#text-to-image-status").innerText);
+        window.seen.sources.push(document.querySelector("#text-to-image-stage img")?.src ?? "");
     }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
 }"""
-PREVIEW = "#stage .stage.preview img"
+PREVIEW = "#text-to-image-stage .stage.preview img"
 
 
 def generate(page: Page, prompt: str, steps: int = 4) -> None:
     page.fill(PROMPT, prompt)
     page.fill(STEPS, str(steps))
     page.locator(STEPS).press("Tab")
-    page.click("#generate")
+    page.click("#text-to-image-generate")
 
 
 def generate_to_the_end(page: Page, prompt: str) -> None:
     generate(page, prompt)
-    expect(page.locator("#status")).to_contain_text("1 picture in")
+    expect(page.locator("#text-to-image-status")).to_contain_text("1 picture in")
 
 
 def test_generate_shows_the_steps_and_previews_and_then_the_picture(page: Page):
@@ -37,8 +37,8 @@ def test_generate_shows_the_steps_and_previews_and_then_the_picture(page: Page):
     seen = page.evaluate("window.seen")
     assert any(re.search(r"[Ss]tep \d+ of 12 · \d", line) for line in seen["lines"])
     assert any(source.startswith("data:image/jpeg") for source in seen["sources"])
-    expect(page.locator("#session-pictures img")).to_have_count(1)
-    expect(page.locator("#details")).to_contain_text("a red house by the sea at sunset")
+    expect(page.locator("#text-to-image-session-pictures img")).to_have_count(1)
+    expect(page.locator("#text-to-image-details")).to_contain_text("a red house by the sea at sunset")
 
 
 def test_a_small_picture_is_shown_large(page: Page):
@@ -51,7 +51,7 @@ def test_a_small_picture_is_shown_large(page: Page):
 def test_the_picture_can_be_downloaded_as_it_was_saved(page: Page, pictures):
     generate_to_the_end(page, "a boat")
     with page.expect_download() as waiting:
-        page.click("#download-picture a")
+        page.click("#text-to-image-download-picture a")
     download = waiting.value
     (saved,) = pictures.rglob(download.suggested_filename)
     assert download.path().read_bytes() == saved.read_bytes()
@@ -59,19 +59,19 @@ def test_the_picture_can_be_downloaded_as_it_was_saved(page: Page, pictures):
 
 def test_cancel_stops_this_job_and_the_next_one_works(page: Page):
     generate(page, "a boat", steps=150)
-    expect(page.locator("#status")).to_contain_text("of 150")
+    expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
     expect(page.locator(PREVIEW)).to_be_visible()
-    page.click("#cancel")
-    expect(page.locator("#status")).to_contain_text("Cancelled.")
-    expect(page.locator("#cancel")).to_be_disabled()
-    expect(page.locator("#stage .stage.empty")).to_be_visible()
+    page.click("#text-to-image-cancel")
+    expect(page.locator("#text-to-image-status")).to_contain_text("Cancelled.")
+    expect(page.locator("#text-to-image-cancel")).to_be_disabled()
+    expect(page.locator("#text-to-image-stage .stage.empty")).to_be_visible()
     generate_to_the_end(page, "a boat")
 
 
 def test_closing_the_page_cancels_its_job(page: Page, engine, pictures):
     before = set(pictures.rglob("*.png"))
     generate(page, "a boat that nobody waits for", steps=150)
-    expect(page.locator("#status")).to_contain_text("of 150")
+    expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
     page.close()
     engine.submit(TextToImage(prompt="", steps=1, width=64, height=64)).result()
     assert len(set(pictures.rglob("*.png")) - before) == 1
@@ -80,20 +80,20 @@ def test_closing_the_page_cancels_its_job(page: Page, engine, pictures):
 def test_reuse_settings_fills_the_form_from_the_selected_picture(page: Page):
     generate_to_the_end(page, "the first boat")
     generate_to_the_end(page, "the second boat")
-    expect(page.locator("#session-pictures img")).to_have_count(2)
-    page.locator("#session-pictures button:has(img)").nth(1).click()
-    expect(page.locator("#details")).to_contain_text("the first boat")
-    page.click("#reuse-settings")
+    expect(page.locator("#text-to-image-session-pictures img")).to_have_count(2)
+    page.locator("#text-to-image-session-pictures button:has(img)").nth(1).click()
+    expect(page.locator("#text-to-image-details")).to_contain_text("the first boat")
+    page.click("#text-to-image-reuse-settings")
     expect(page.locator(PROMPT)).to_have_value("the first boat")
-    assert page.locator(SEED).input_value() in page.locator("#details").inner_text()
+    assert page.locator(SEED).input_value() in page.locator("#text-to-image-details").inner_text()
     generate_to_the_end(page, page.locator(PROMPT).input_value())
 
 
 def test_the_seed_can_be_kept_and_drawn_anew(page: Page):
     generate_to_the_end(page, "a boat")
-    page.click("#reuse-seed")
+    page.click("#text-to-image-reuse-seed")
     expect(page.locator(SEED)).not_to_have_value("-1")
-    page.click("#random-seed")
+    page.click("#text-to-image-random-seed")
     expect(page.locator(SEED)).to_have_value("-1")
 
 
@@ -107,28 +107,28 @@ def test_control_enter_generates(page: Page):
 def test_a_script_in_the_prompt_is_shown_literally(page: Page):
     prompt = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'> {{x}} ${window.broken = 1}"
     generate_to_the_end(page, prompt)
-    expect(page.locator("#details")).to_contain_text(prompt)
+    expect(page.locator("#text-to-image-details")).to_contain_text(prompt)
     assert page.evaluate("window.broken") is None
 
 
 def test_a_wrong_value_is_told_beside_its_field(page: Page):
-    page.click("#advanced > button")
+    page.click("#text-to-image-advanced > button")
     page.fill("#text-to-image-width input, #text-to-image-width textarea", "65")
-    page.click("#generate")
+    page.click("#text-to-image-generate")
     expect(page.locator("#text-to-image-width")).to_contain_text("the nearest is 64")
-    expect(page.locator("#status")).to_contain_text("the nearest is 64")
-    page.click("#size-native")
+    expect(page.locator("#text-to-image-status")).to_contain_text("the nearest is 64")
+    page.click("#text-to-image-size-native")
     generate_to_the_end(page, "a boat")
 
 
 def test_the_record_of_the_picture_can_be_read_as_json(page: Page):
     generate_to_the_end(page, "a boat")
-    page.click("#record-panel > button")
-    expect(page.locator("#record")).to_contain_text('"prompt": "a boat"')
+    page.click("#text-to-image-record-panel > button")
+    expect(page.locator("#text-to-image-record")).to_contain_text('"prompt": "a boat"')
 
 
 def test_only_schedules_that_go_with_the_sampler_can_be_chosen(page: Page):
-    page.click("#advanced > button")
+    page.click("#text-to-image-advanced > button")
     page.click("#text-to-image-sampler input")
     page.get_by_role("option", name="LCM").click()
     page.click("#text-to-image-schedule input")
@@ -148,7 +148,7 @@ def test_tokens_are_counted_while_typing(page: Page):
 def test_a_phone_needs_no_sideways_scrolling(page: Page):
     page.set_viewport_size({"width": 390, "height": 844})
     generate_to_the_end(page, "a_long_word_without_any_break_" * 8)
-    page.click("#advanced > button")
+    page.click("#text-to-image-advanced > button")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -156,5 +156,5 @@ def test_the_page_asks_no_other_host(page: Page, address: str):
     hosts = set()
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     page.reload()
-    page.wait_for_selector("#generate")
+    page.wait_for_selector("#text-to-image-generate")
     assert hosts == {address.split("/")[2]}

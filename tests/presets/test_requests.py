@@ -5,8 +5,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from presets.checks import allowed_values, field_extra, parse
 from presets.errors import MESSAGE_LIMIT, InvalidField, shortened
-from presets.requests import KINDS, LoraUse, TextToImage, allowed_values, field_extra, parse
+from presets.requests import KINDS, LoraUse, TextToImage
 from presets.samplers import SAMPLERS, SCHEDULES_OF
 
 SIZES = [0, -8, 8, 63, 65, 2049, 2056, 10**6, 10**30, math.nan, math.inf, 64.5, True, "512", [512]]

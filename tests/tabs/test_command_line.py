@@ -11,8 +11,9 @@ import pytest
 
 from pipelines.engine.errors import OutOfMemory
 from pipelines.engine.jobs import Job
+from presets.checks import parse
 from presets.errors import UserError
-from presets.requests import KINDS, LoraUse, TextToImage, parse
+from presets.requests import KINDS, LoraUse, TextToImage
 from presets.settings import Settings
 from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request
 from tests.fake_engine import FakeEngine

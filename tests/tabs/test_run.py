@@ -46,7 +46,7 @@ class Page:
             self.form.widget("prompt")
             self.form.widget("steps")
             self.form.widget("count")
-            self.output = Output()
+            self.output = Output(self.form)
             connect(engine, self.form, self.output, gr.Button("Generate"), gr.Button("Cancel"))
         handlers = {event.name: event.fn for event in blocks.fns.values()}
         self.generate, self.settle = handlers["run"], handlers["settle"]

@@ -1,0 +1,103 @@
+"""What all kinds of drawing share: models taken, pictures made one by one, saved with what made them."""
+
+import time
+from typing import Any
+
+import diffusers
+import torch
+
+from pipelines.denoise import Begin, NoNumbers, Watch, decode, denoise, denoiser_of, is_flow
+from pipelines.engine import joint_conditioning
+from pipelines.engine.context import Context
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.manager import Loaded, Switch
+from pipelines.engine.preview import LatentMap, read_latent_map
+from pipelines.engine.samplers import FLOW_SAMPLER
+from presets.requests import AnyRequest
+
+
+def draw(request: AnyRequest, context: Context, begin: Begin) -> None:
+    """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone.
+
+    Each starts from what `begin` gives.
+    """
+    assert request.width and request.height
+    with context.models.pipeline(
+        request.checkpoint,
+        request.kind,
+        loras=request.all_loras,
+        vae=request.vae,
+        size=(request.width, request.height),
+        report=context.report,
+    ) as loaded:
+        _warn(request, loaded, context)
+        latent_map = _latent_map(loaded) if context.policy.preview_interval else None
+        for index in context.remaining(request.count):
+            watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
+            _draw(request.picture(index), index, loaded, context, watch, begin)
+
+
+def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
+    """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
+    for warning in loaded.adapters.warnings:
+        context.warn(warning)
+    if not is_flow(loaded.pipe):
+        return
+    if request.sampler != FLOW_SAMPLER:
+        context.warn(f"{loaded.model.title} is drawn with {FLOW_SAMPLER}; {request.sampler} was not used.")
+    if request.token_merging:
+        context.warn(f"Token merging has no effect with {loaded.model.title}.")
+    guided = request.guidance_scale > 1
+    for warning in joint_conditioning.warnings_of(loaded.pipe, request.prompt, request.negative_prompt, guided):
+        context.warn(warning)
+
+
+def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, watch: Watch, begin: Begin) -> None:
+    started = time.perf_counter()
+    guided = picture.guidance_scale > 1
+    conditioning = context.conditioner.encode(
+        loaded.pipe,
+        picture.prompt,
+        picture.negative_prompt if guided else None,
+        picture.clip_skip,
+        version=loaded.adapters.encoders,
+    )
+    encoded = time.perf_counter()
+    latents = denoise(loaded.pipe, conditioning, picture, watch, begin)
+    denoised = time.perf_counter()
+    try:
+        image = decode(loaded.pipe, latents, context.warn)
+    except NoNumbers as problem:
+        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
+        raise context.models.broken(loaded.model, picture.vae, blamed) from None
+    switch = loaded.switch if index == 0 else Switch(0.0, "resident")
+    timings = {
+        "load": switch.seconds,
+        "encode": encoded - started,
+        "denoise": denoised - encoded,
+        "decode": time.perf_counter() - denoised,
+    }
+    rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
+    context.save(index, image, picture, rounded, _about(loaded, switch, context))
+
+
+def _latent_map(loaded: Loaded) -> LatentMap:
+    family = FAMILIES[loaded.model.family]
+    usual = LatentMap(matrix=family.latent_to_rgb, bias=family.latent_bias)
+    folder = loaded.model.path
+    return read_latent_map(folder, usual) if folder is not None and folder.is_dir() else usual
+
+
+def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
+    """What else made the picture what it is."""
+    return {
+        "family": loaded.model.family,
+        "device": context.policy.device,
+        "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
+        "attention": loaded.attention,
+        "offload": loaded.plan.offload,
+        "vae_tiling": loaded.plan.vae_tiling,
+        "switch": {"seconds": round(switch.seconds, 4), "how": switch.how},
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }

@@ -1,0 +1,104 @@
+"""Values checked against a model's fields: a request or one sentence that names the field, and what a field allows."""
+
+import functools
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from presets.errors import InvalidField, shortened
+
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+NAME_COMPARED = 100
+"""Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
+
+
+def parse(kind: type[ModelType], values: Mapping[str, Any]) -> ModelType:
+    """`values` as a request of `kind`. Raises `InvalidField` for the first field that is wrong."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise invalid_field(kind, error) from None
+
+
+def invalid_field(kind: type[BaseModel], error: ValidationError) -> InvalidField:
+    """The first complaint of `error` as a sentence that names the field, the value and what is allowed."""
+    detail: Any = error.errors(include_url=False)[0]
+    location = detail["loc"]
+    context = detail.get("ctx", {})
+    if not location:
+        field = str(context.get("field", ""))
+        return InvalidField(field, detail["msg"], code=context.get("code") or field_extra(kind, field).get("code"))
+    name = str(location[0])
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(field for field in kind.model_fields if field != "kind")
+        owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
+        return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
+    if detail["type"] == "missing":
+        path = ".".join(str(part) for part in location)
+        return InvalidField(name, f"The parameter {path!r} is required.", code="E-API-ARGS")
+    code = (
+        _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
+    )
+    return InvalidField(name, _sentence(kind, location, detail), code=code)
+
+
+_PROBLEM_CODES = {
+    "encodable": "E-TEXT-ENCODING",
+    "string_type": "E-API-ARGS",
+    "tuple_type": "E-API-ARGS",
+    "model_type": "E-API-ARGS",
+}
+
+
+def field_extra(kind: type[BaseModel], name: str) -> dict[str, Any]:
+    """What the faces know of a field beside its bounds (code, label, unit, step, group)."""
+    field = kind.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    return extra if isinstance(extra, dict) else {}
+
+
+def _sentence(kind: type[BaseModel], location: tuple[int | str, ...], detail: Any) -> str:
+    name = str(location[0])
+    label = field_extra(kind, name).get("label", name)
+    if len(location) > 1:
+        label += " (" + ".".join(str(part) for part in location[1:]) + ")"
+    value = detail["input"]
+    if detail["type"] == "string_too_long":
+        return f"{label} has {len(value):,} characters; at most {detail['ctx']['max_length']:,} are allowed."
+    allowed = allowed_values(kind, name)
+    if detail["type"] == "literal_error":
+        return f"{label} cannot be {shortened(value, 30)}. {_instead(value, allowed)}"
+    reason = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{label} cannot be {shortened(value)}: {reason}." + (f" Allowed: {allowed}." if allowed else "")
+
+
+def _instead(value: Any, allowed: str) -> str:
+    """What `value` should be one of, the nearest first where it is text."""
+    choices = allowed.split(", ")
+    if len(choices) == 1:
+        return f"It must be {allowed!r}."
+    near = get_close_matches(value[:NAME_COMPARED], choices, n=1, cutoff=0.0) if isinstance(value, str) else []
+    return (f"Did you mean {near[0]!r}? " if near else "") + f"Allowed: {allowed}."
+
+
+@functools.cache
+def field_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each field of a model, by its name. Not to be changed: it is made once."""
+    return kind.model_json_schema()["properties"]
+
+
+def allowed_values(kind: type[BaseModel], name: str) -> str:
+    """The bounds of a field in words ("1 to 150"), or an empty text where it has none."""
+    schema = field_schemas(kind).get(name, {})
+    for part in (schema, *schema.get("anyOf", ())):
+        if "enum" in part:
+            return ", ".join(part["enum"])
+        if "const" in part:
+            return part["const"]
+        if "minimum" in part and "maximum" in part:
+            step = " in steps of 8" if schema.get("unit") == "px" else ""
+            return f"{part['minimum']} to {part['maximum']}{step}"
+    return ""
