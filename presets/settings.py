@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Decode pictures in tiles, whose seams are blended: where memory demands it, or always.",
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile the model's repeated blocks: the first picture of a checkpoint, and the first of another "
+        "size, wait for a minute or more; later ones take a tenth to a third less time.",
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the worker; all cores if unset.")
     memory_budget: int | None = Field(
         default=None, ge=0, description="Bytes of weights kept loaded on the device; half of its memory if unset."

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from diffusers.models import attention_processor
@@ -11,15 +11,16 @@ from diffusers.models.attention_dispatch import attention_backend
 from pipelines.engine.policy import Attention
 
 _UNET = {
-    "xformers": attention_processor.XFormersAttnProcessor,
-    "sliced": partial(attention_processor.SlicedAttnProcessor, slice_size=1),
+    "xformers": cache(attention_processor.XFormersAttnProcessor),
+    "sliced": cache(partial(attention_processor.SlicedAttnProcessor, slice_size=1)),
 }
 _PROCESSORS: Mapping[type, Mapping[str, Callable[[], Any]]] = {
     attention_processor.AttnProcessor2_0: _UNET,
     attention_processor.AttnProcessor: _UNET,
-    attention_processor.JointAttnProcessor2_0: {"xformers": attention_processor.XFormersJointAttnProcessor},
+    attention_processor.JointAttnProcessor2_0: {"xformers": cache(attention_processor.XFormersJointAttnProcessor)},
 }
-"""What stands in for a processor that calls PyTorch's attention by itself."""
+"""What stands in for a processor that calls PyTorch's attention by itself. One for all: they have no state, and what is
+compiled would notice another."""
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import torch
 from pipelines.engine.adapters import Adapters, Applied
 from pipelines.engine.attention import attending
 from pipelines.engine.catalog import Catalog
+from pipelines.engine.compiling import compile_blocks, interpreted
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding, TierName
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
@@ -122,10 +123,7 @@ class PipelineManager:
             with (
                 self._with_vae(vae, holding, model, plan) as components,
                 self._adapters.applied(components, model, loras, report) as adapters,
-                offloaded(components, self._device, plan.offload, self._policy.resident_limit),
-                tiling(components["vae"], plan.vae_tiling),
-                computing(components[FAMILIES[model.family].denoiser]),
-                self._attending(components, model) as attention,
+                self._arranged(components, components[FAMILIES[model.family].denoiser], plan) as attention,
             ):
                 yield Loaded(_assembled(components, model, task), model, switch, adapters, plan, attention)
         finally:
@@ -239,7 +237,7 @@ class PipelineManager:
         if holding is None:
             self._adapters.forget_originals()  # of other weights, which these may need the room of
             components = load(model, self._policy, report, self._cache.known(key))
-            self._compress(components, model)
+            self._prepare(components.get(FAMILIES[model.family].denoiser))
             holding = self._cache.add(key, model.name, components)
         self._last = self._planned(key, holding, size)
         plan = self._last.plans[0]
@@ -249,11 +247,12 @@ class PipelineManager:
             holding.switch_seconds = seconds
         return holding, Switch(seconds, how), plan
 
-    def _compress(self, components: Components, model: Model) -> None:
-        """Keep the denoiser as the policy has it, if it was loaded just now."""
-        denoiser = components.get(FAMILIES[model.family].denoiser)
-        if self._policy.weight_storage == "float8" and denoiser is not None:
+    def _prepare(self, denoiser: Any) -> None:
+        """Have `denoiser`, if it was loaded just now, as the policy wants it for all uses."""
+        if denoiser is not None and self._policy.weight_storage == "float8":
             store_in_float8(denoiser, pinned=self._device.type == "cuda")
+        if denoiser is not None and self._policy.compile:
+            compile_blocks(denoiser)
 
     def _planned(self, key: CheckpointKey, holding: Holding, size: tuple[int, int]) -> _Use:
         """How a picture of `size` is to be drawn: as the policy has it, or with less where that failed before."""
@@ -284,11 +283,17 @@ class PipelineManager:
             self._cache.stay(key, min(holding.size, self._policy.resident_limit))
 
     @contextlib.contextmanager
-    def _attending(self, components: Components, model: Model) -> Iterator[Attention]:
-        denoiser = components[FAMILIES[model.family].denoiser]
-        dtype = str(denoiser.dtype).removeprefix("torch.")
-        with attending(denoiser, self._policy.attention_for(dtype)) as attention:
-            yield attention
+    def _arranged(self, components: Components, denoiser: Any, plan: Plan) -> Iterator[Attention]:
+        """The components as `plan` and the policy want them until the block is left; gives the denoiser's attention."""
+        attention = self._policy.attention_for(str(denoiser.dtype).removeprefix("torch."))
+        with (
+            interpreted(denoiser, plan.offload != "none"),
+            offloaded(components, self._device, plan.offload, self._policy.resident_limit),
+            computing(denoiser),
+            tiling(components["vae"], plan.vae_tiling),
+            attending(denoiser, attention) as computed_by,
+        ):
+            yield computed_by
 
     def _key(self, model: Model) -> CheckpointKey:
         return CheckpointKey(str(model.path), model.identity, self._policy.dtype_for(model.parameters))

@@ -70,6 +70,7 @@ class Policy:
     offload: Literal["auto"] | Offload = "none"
     vae_tiling: Literal["auto", "always"] = "auto"
     weight_storage: Literal["full", "float8"] = "full"
+    compile: bool = False
     ram_budget: int = 0
     preview_interval: float = 0.25
 
@@ -94,6 +95,7 @@ class Policy:
         return (
             f"{self.device}, {self.dtype}{small}, attention by {attention}, {self.threads} threads, "
             f"{self.memory_budget / 2**30:.1f} GiB for weights"
+            + (", compiled" if self.compile else "")
             + (", kept in float8" if self.weight_storage == "float8" else "")
             + ("" if self.offload in ("auto", "none") else f", offload by {self.offload}")
             + (f", {self.ram_budget / 2**30:.1f} GiB of main memory" if self.device == "cuda" else "")
@@ -126,6 +128,7 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         offload=settings.offload if on_cuda else "none",
         vae_tiling=settings.vae_tiling,
         weight_storage=settings.weight_storage,
+        compile=settings.compile,
         ram_budget=hardware.main_memory // 2 if settings.ram_budget is None else settings.ram_budget,
         preview_interval=settings.preview_interval,
     )
@@ -144,6 +147,8 @@ def _check(hardware: Hardware, settings: Settings) -> None:
             f"Offload {settings.offload!r} needs a GPU, and this machine has none; choose auto or none.",
             code="E-DEVICE",
         )
+    if settings.compile and settings.weight_storage == "float8":
+        raise UserError("Weights in float8 cannot be compiled; choose one of the two settings.", code="E-DEVICE")
     if settings.dtype == "float16" and hardware.device == "cpu":
         raise UserError("float16 does not run well on a CPU; choose auto, float32 or bfloat16.", code="E-DEVICE")
 
