@@ -15,6 +15,7 @@ from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.jobs import Progress
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
+from pipelines.engine.step_cache import reusing
 from pipelines.engine.vae_tiling import can_be_divided, tiling
 from presets.requests import Drawing
 
@@ -65,6 +66,7 @@ def denoise(
     with (
         _scheduler(pipe, request),
         contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
+        reusing(denoiser_of(pipe), request.step_cache),
         _Steps(pipe, request, watch, sides) as steps,
     ):
         latents = pipe(

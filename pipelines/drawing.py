@@ -13,6 +13,7 @@ from pipelines.engine.families import FAMILIES
 from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
+from pipelines.engine.step_cache import can_reuse
 from presets.requests import AnyRequest
 
 
@@ -41,6 +42,8 @@ def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
     """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
     for warning in loaded.adapters.warnings:
         context.warn(warning)
+    if request.step_cache and not can_reuse(denoiser_of(loaded.pipe)):
+        context.warn(f"The step cache has no effect with {loaded.model.title}.")
     if not is_flow(loaded.pipe):
         return
     if request.sampler != FLOW_SAMPLER:
