@@ -182,8 +182,9 @@ class WorkerDied(UserError):
     def __init__(self, exit_code: int | None):
         killed = exit_code == KILLED
         hint = " Systems do so where main memory has run out: choose a smaller size or model." if killed else ""
+        ended = "was killed" if killed else "stopped"
         super().__init__(
-            f"The worker process {'was killed' if killed else 'stopped'} during this job (exit code {exit_code}).{hint} "
+            f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
             "It is being restarted; please send the job again."
         )
 
