@@ -75,7 +75,8 @@ def _layers(denoiser: Any) -> Iterator[torch.nn.Module]:
     kept += tuple(denoiser._keep_in_fp32_modules or ())
     first = next(name for name, _ in denoiser.named_parameters()).rpartition(".")[0]
     for name, module in denoiser.named_modules():
-        if isinstance(module, LAYERS) and name != first and not _is_under(name, kept):
+        whole = all(tensor.is_floating_point() for tensor in module.parameters(recurse=False))  # or compressed already
+        if isinstance(module, LAYERS) and whole and name != first and not _is_under(name, kept):
             yield module
 
 
