@@ -140,7 +140,9 @@ def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Ima
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or not can_be_divided(pipe.vae, latents):
             raise
-    with tiling(pipe.vae):  # the failed attempt's memory is free by now: its error is
+    if pipe._execution_device.type == "cuda":
+        torch.cuda.empty_cache()  # what the failed attempt had: its error is gone by now
+    with tiling(pipe.vae):
         image = _picture(pipe, latents, warn)
     warn("There was not enough memory to decode the picture at once; it was decoded in tiles, whose seams are blended.")
     return image

@@ -97,6 +97,8 @@ def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
         "family": loaded.model.family,
         "device": context.policy.device,
         "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
+        "weight_storage": context.policy.weight_storage,
+        "compiled": context.policy.compile,
         "attention": loaded.attention,
         "offload": loaded.plan.offload,
         "vae_tiling": loaded.plan.vae_tiling,

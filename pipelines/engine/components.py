@@ -187,9 +187,9 @@ class ComponentCache:
         """Bytes in `tier`; what is shared counts once."""
         return self._others(tier) + sum(part.size for part in self._components() if tier in part.tiers)
 
-    @property
-    def is_over_budget(self) -> bool:
-        return any(self.used(tier) > budget for tier, budget in self._budgets.items())
+    def must_drop(self, spared: Holding) -> bool:
+        """Whether to return to the budgets another checkpoint than `spared` would have to leave."""
+        return any(self.used(tier) > budget and self._leaving(tier, spared) for tier, budget in self._budgets.items())
 
     def is_ready(self, holding: Holding) -> bool:
         """Whether it can run without being moved."""

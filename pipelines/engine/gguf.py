@@ -2,8 +2,8 @@
 
 Format: "GGUF", version (4 bytes), counts of tensors and of entries (8 bytes each), then the entries: a key, the type of
 its value and the value; then for each tensor its name, the number of its sides (4 bytes), the sides (8 bytes each, the
-last first), its type (4 bytes) and where it begins (8 bytes). Texts are 8 bytes of length and that many bytes, lists the
-type of their values, their number (8 bytes) and the values; all is little endian
+last first), its type (4 bytes) and where it begins (8 bytes). Texts are 8 bytes of length and that many bytes, lists
+the type of their values, their number (8 bytes) and the values; all is little endian
 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 """
 

@@ -270,7 +270,7 @@ class PipelineManager:
 
     def _settle(self, used: Holding) -> None:
         """Return to the budgets after a use. What is kept for LoRAs goes before a checkpoint has to."""
-        if self._cache.is_over_budget:
+        if self._cache.must_drop(used):
             self._adapters.forget()
         self._cache.settle(used)
 

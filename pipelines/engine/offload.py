@@ -54,7 +54,7 @@ class _Loan:
 
     def bring(self, *_: Any) -> None:
         for tensor, home in self._homes:
-            if tensor.device != self._device or tensor.data_ptr() == home.data_ptr():
+            if tensor.device.type != self._device.type or tensor.data_ptr() == home.data_ptr():
                 tensor.data = tensor.data.to(self._device, non_blocking=True, copy=True)
 
     def leave(self, *_: Any) -> None:

@@ -45,7 +45,10 @@ class Plan:
 def plans_for(policy: Policy, demand: Demand) -> tuple[Plan, ...]:
     """The plans for a use: the first is the one to take, each further one needs less memory. Only the first of them
     changes pixels, by its tiles."""
-    tiled = policy.vae_tiling == "always" or demand.decode > policy.working_memory
+    weights = sum(demand.parts.values())
+    weights = weights if policy.device == "cpu" else min(weights, policy.resident_limit)
+    left = policy.device_memory - max(policy.memory_budget, weights)
+    tiled = policy.vae_tiling == "always" or demand.decode > left
     if policy.offload != "auto":
         return (Plan(policy.offload, tiled),)
     first = OFFLOADS.index(_offload(policy.resident_limit, demand))

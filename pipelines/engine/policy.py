@@ -54,7 +54,7 @@ class Policy:
     `memory_budget` and `ram_budget` (of main memory, beside a GPU) in bytes of weights, `preview_interval` in seconds
     (0: no previews). Attention is by xformers in the precisions of `xformers_dtypes`, else by `attention`. With
     `offload` "auto" it follows from the bytes of each checkpoint (`plans.py`), of which `resident_limit` may be on the
-    device at once beside `working_memory` for what is computed.
+    device at once; what `device_memory` has beside weights is for what is computed.
     """
 
     device: Literal["cpu", "cuda"]
@@ -65,7 +65,7 @@ class Policy:
     threads: int
     memory_budget: int
     resident_limit: int
-    working_memory: int
+    device_memory: int
     xformers_dtypes: tuple[Dtype, ...] = ()
     offload: Literal["auto"] | Offload = "none"
     vae_tiling: Literal["auto", "always"] = "auto"
@@ -123,7 +123,7 @@ def decide(hardware: Hardware, settings: Settings) -> Policy:
         threads=settings.threads or hardware.cpus,
         memory_budget=budget,
         resident_limit=limit,
-        working_memory=hardware.memory - (limit if on_cuda else budget),
+        device_memory=hardware.memory,
         xformers_dtypes=hardware.xformers_dtypes if settings.attention in ("auto", "xformers") else (),
         offload=settings.offload if on_cuda else "none",
         vae_tiling=settings.vae_tiling,

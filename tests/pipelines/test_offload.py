@@ -119,3 +119,22 @@ def test_the_largest_block_is_what_is_brought_at_a_time():
         for child in (part if isinstance(part, torch.nn.ModuleList) else [part])
     )
     assert largest_block("a tokenizer") == 0
+
+
+def test_after_each_lack_of_memory_a_picture_as_large_takes_the_next_plan_and_a_smaller_one_the_first(root):
+    models = manager(root, "auto")
+    for expected in ("none", "model", "group", "sequential", "sequential"):
+        with models.pipeline("sd1", size=(512, 512)) as loaded:
+            assert loaded.plan.offload == expected
+        relief = models.relieve("gpu")
+        assert (relief is None) == (expected == "sequential")
+    with models.pipeline("sd1", size=(256, 256)) as loaded:
+        assert loaded.plan.offload == "none"
+
+
+def test_the_picture_is_the_same_by_whatever_plan(root):
+    models = manager(root, "auto")
+    expected = drawn(models, "sd1")
+    for _ in range(3):
+        assert models.relieve("gpu")
+        assert np.array_equal(drawn(models, "sd1"), expected)
