@@ -12,7 +12,8 @@ block of a component too large for that; each layer."""
 
 DECODED_AT_ONCE = 4
 """Pictures of the VAE's second width, at full size, that its last upsampling holds: what was upsampled, the
-convolution's result, and what the norm and the activation make of it."""
+convolution's result, and what the norm and the activation make of it. Measured on a CPU, 258 MiB were taken for
+256 x 256 pixels in float32 and 498 MiB for 512 x 512 in bfloat16; 256 and 512 are foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
