@@ -23,8 +23,8 @@ class Context:
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
-    saved picture carries, as it does `warnings`, the sentences told so far. `saved` are the indices of the pictures
-    that are in the gallery.
+    saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
+    that is to be made.
     """
 
     models: "PipelineManager"
@@ -35,7 +35,7 @@ class Context:
     is_cancelled: Callable[[], bool]
     hashes: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    saved: list[int] = field(default_factory=list)
+    first: int = 0
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -54,9 +54,9 @@ class Context:
             self.warnings.append(message)
 
     def remaining(self, count: int) -> range:
-        """The indices of the `count` pictures of a job that are not saved yet: all, unless memory ran out in between
-        and the runner was called again."""
-        return range(len(self.saved), count)
+        """The indices of the `count` pictures of a job that are to be made: all, unless memory ran out in between and
+        the runner was called again."""
+        return range(self.first, count)
 
     def save(
         self,
@@ -75,7 +75,6 @@ class Context:
         hashes = {"hashes": dict(self.hashes)} if self.hashes else {}
         record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
         path = self.gallery.add(image, request, record)
-        self.saved.append(index)
         saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings)
         self.send(saved)
         return saved

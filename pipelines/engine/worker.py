@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ from pipelines.engine.jobs import (
     Loading,
     MemoryReport,
     Progress,
+    Saved,
     Stopped,
 )
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
@@ -229,12 +231,20 @@ class Worker:
 
         started = time.perf_counter()
         parts = (self._models, self._policy, self._conditioner, self._gallery)
-        context = Context(*parts, send, is_cancelled, message["hashes"], list(message["warnings"]))
+        saved: list[Saved] = []
+
+        def pass_on(event: Event) -> None:
+            if isinstance(event, Saved):
+                saved.append(event)
+            send(event)
+
+        context = Context(*parts, pass_on, is_cancelled, message["hashes"], list(message["warnings"]))
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
-            self._within_memory(lambda: self._runners[type(request)](request, context), context.warn)
+            runner = self._runners[type(request)]
+            self._within_memory(lambda: runner(request, replace(context, first=len(saved))), context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
 
         send(_ending_of(work))
