@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("ink", "wool")
-RANK = 16
-TARGETS = (".to_q", ".to_k", ".to_v", ".to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
-TARGETS += ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
 def main() -> None:
@@ -37,13 +34,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging
 
+    from benchmarks.random_models import save_random_lora
+
     torch.set_num_threads(options.threads)
     diffusers_logging.set_verbosity_error()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     pipe = _pipeline(options.small, getattr(torch, options.dtype), options.device)
     with tempfile.TemporaryDirectory() as folder:
-        _write_loras(Path(folder) / "loras", pipe)
+        for name in NAMES:
+            parts = {"lora_unet_": pipe.unet, "lora_te_text_model_": pipe.text_encoder}
+            save_random_lora(Path(folder) / "loras" / f"{name}.safetensors", parts)
         rounds = [dict(_round(pipe, Path(folder))) for _ in range(options.rounds)]
     seconds = {name: round(statistics.median(each[name] for each in rounds), 4) for name in rounds[0]}
     identical = all(each["identical"] for each in rounds)
@@ -109,25 +110,6 @@ def _pipeline(small: bool, dtype: Any, device: str) -> Any:
         vae=None, scheduler=scheduler, safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,
     )  # fmt: skip
-
-
-def _write_loras(folder: Path, pipe: Any) -> None:
-    """Kohya files over all projections of the attention in UNet and text encoder, as its trainer makes them."""
-    import torch
-    from safetensors.torch import save_file
-
-    folder.mkdir()
-    for name in NAMES:
-        tensors = {}
-        for prefix, component in (("lora_unet_", pipe.unet), ("lora_te_text_model_", pipe.text_encoder)):
-            for path, module in component.named_modules():
-                if path.endswith(TARGETS):
-                    rows, columns, *kernel = module.weight.shape
-                    layer = prefix + path.removeprefix("text_model.").replace(".", "_")
-                    tensors[f"{layer}.lora_up.weight"] = (torch.randn(rows, RANK, *kernel) * 0.02).half()
-                    tensors[f"{layer}.lora_down.weight"] = (torch.randn(RANK, columns, *kernel) * 0.02).half()
-                    tensors[f"{layer}.alpha"] = torch.tensor(8.0).half()
-        save_file(tensors, folder / f"{name}.safetensors")
 
 
 def _round(pipe: Any, root: Path) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,10 @@ from PIL import Image
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.jobs import Progress
+from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
+from pipelines.engine.step_cache import reusing
+from pipelines.engine.vae_tiling import can_be_divided, tiling
 from presets.requests import Drawing
 
 BLACK = -0.98
@@ -63,6 +66,7 @@ def denoise(
     with (
         _scheduler(pipe, request),
         contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
+        reusing(denoiser_of(pipe), request.step_cache),
         _Steps(pipe, request, watch, sides) as steps,
     ):
         latents = pipe(
@@ -126,14 +130,29 @@ class NoNumbers(Exception):
 
 @torch.no_grad()
 def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Image.Image:
-    """The picture of `latents`. Raises `NoNumbers`.
+    """The picture of `latents`. Raises `NoNumbers`, and what is raised where memory runs out.
 
-    What comes out as NaN or black in half precision is decoded again in full, and `warn` is told where that helped.
+    What comes out as NaN or black in half precision is decoded again in full, and what does not fit into memory in
+    tiles; `warn` is told where that helped.
     """
+    try:
+        return _picture(pipe, latents, warn)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or not can_be_divided(pipe.vae, latents):
+            raise
+    if pipe._execution_device.type == "cuda":
+        torch.cuda.empty_cache()  # what the failed attempt had: its error is gone by now
+    with tiling(pipe.vae):
+        image = _picture(pipe, latents, warn)
+    warn("There was not enough memory to decode the picture at once; it was decoded in tiles, whose seams are blended.")
+    return image
+
+
+def _picture(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Image.Image:
     half = pipe.vae.dtype != torch.float32
-    pixels = None if half and _overflows(pipe) else _decoded(pipe.vae, latents)
+    pixels = None if half and _overflows(pipe) else _decoded(pipe, latents)
     if half and (pixels is None or _is_nothing(pixels)):
-        first, pixels = pixels, _decoded_in_full(pipe.vae, latents)
+        first, pixels = pixels, _decoded_in_full(pipe, latents)
         if first is not None and not _is_nothing(pixels):
             dtype = str(pipe.vae.dtype).removeprefix("torch.")
             warn(f"The VAE gave no picture in {dtype}; it was decoded again in float32, which takes longer.")
@@ -147,7 +166,7 @@ def encode(pipe: Any, image: Image.Image, generator: torch.Generator) -> torch.T
     """Scaled latents of `image` (RGB, sides on the grid), drawn from the VAE's distribution by `generator`."""
     with _in_full(pipe.vae) if _overflows(pipe) else contextlib.nullcontext():
         vae = pipe.vae
-        pixels = pipe.image_processor.preprocess(image).to(vae.device, vae.dtype)
+        pixels = pipe.image_processor.preprocess(image).to(pipe._execution_device, vae.dtype)
         values = vae.encode(pixels).latent_dist.sample(generator)
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is not None and deviation is not None:
@@ -188,16 +207,17 @@ def _in_full(vae: Any) -> Iterator[None]:
             tensor.data = data
 
 
-def _decoded_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+def _decoded_in_full(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     """As `_decoded`, in float32."""
-    with _in_full(vae):
-        return _decoded(vae, latents.float())
+    with _in_full(pipe.vae):
+        return _decoded(pipe, latents.float())
 
 
-def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+def _decoded(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     """Pixels (1, 3, height, width), nearly in [-1, 1]."""
+    vae = pipe.vae
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
-    values = latents.to(vae.device, vae.dtype)
+    values = latents.to(pipe._execution_device, vae.dtype)
     if mean is not None and deviation is not None:
         scale = values.new_tensor(deviation).view(1, -1, 1, 1) / vae.config.scaling_factor
         values = values * scale + values.new_tensor(mean).view(1, -1, 1, 1)

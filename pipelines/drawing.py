@@ -17,6 +17,7 @@ from pipelines.engine.families import FAMILIES
 from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
+from pipelines.engine.step_cache import can_reuse
 from presets.requests import AnyRequest
 
 
@@ -44,13 +45,18 @@ class Work:
 
 def draw(request: AnyRequest, context: Context, work: Work) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
-    loras = request.all_loras
+    assert request.width and request.height
     with context.models.pipeline(
-        request.checkpoint, request.kind, loras=loras, vae=request.vae, report=context.report
+        request.checkpoint,
+        request.kind,
+        loras=request.all_loras,
+        vae=request.vae,
+        size=(request.width, request.height),
+        report=context.report,
     ) as loaded:
         _warn(request, loaded, context)
         latent_map = _latent_map(loaded) if context.policy.preview_interval else None
-        for index in range(request.count):
+        for index in context.remaining(request.count):
             watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
             _draw(request.picture(index), index, loaded, context, watch, work)
 
@@ -59,6 +65,8 @@ def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
     """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
     for warning in loaded.adapters.warnings:
         context.warn(warning)
+    if request.step_cache and not can_reuse(denoiser_of(loaded.pipe)):
+        context.warn(f"The step cache has no effect with {loaded.model.title}.")
     if not is_flow(loaded.pipe):
         return
     if request.sampler != FLOW_SAMPLER:
@@ -114,7 +122,11 @@ def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
         "family": loaded.model.family,
         "device": context.policy.device,
         "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
-        "attention": context.policy.attention,
+        "weight_storage": context.policy.weight_storage,
+        "compiled": context.policy.compile,
+        "attention": loaded.attention,
+        "offload": loaded.plan.offload,
+        "vae_tiling": loaded.plan.vae_tiling,
         "switch": {"seconds": round(switch.seconds, 4), "how": switch.how},
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

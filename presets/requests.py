@@ -113,6 +113,7 @@ class Drawing(Request):
     guidance_scale: fields.GuidanceScale = 4.0
     guidance_end: fields.GuidanceEnd = 1.0
     token_merging: fields.TokenMerging = 0.0
+    step_cache: fields.StepCache = 0.0
     sampler: fields.SamplerName = "DPM++ 2M"
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1

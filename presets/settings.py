@@ -55,8 +55,29 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         default="auto", description="Precision of the weights; auto takes what the device is good at."
     )
-    attention: Literal["auto", "xformers", "sdpa"] = Field(
-        default="auto", description="Attention kernel; auto takes xformers on CUDA where it runs, else PyTorch's."
+    weight_storage: Literal["full", "float8"] = Field(
+        default="full",
+        description="Keep the weights of the UNet or transformer as they are computed with, or in 8 bits: half the "
+        "memory, slower steps, and pictures that differ in detail.",
+    )
+    attention: Literal["auto", "xformers", "sdpa", "sliced"] = Field(
+        default="auto",
+        description="Attention kernel; auto takes xformers on CUDA where it runs, else PyTorch's. Sliced computes one "
+        "head after the other: slower, for cards without a memory-saving kernel.",
+    )
+    offload: Literal["auto", "none", "model", "group", "sequential"] = Field(
+        default="auto",
+        description="What of a checkpoint waits in main memory while it is not used: nothing, components, blocks or "
+        "layers, each slower than the one before; auto goes by what fits the GPU.",
+    )
+    vae_tiling: Literal["auto", "always"] = Field(
+        default="auto",
+        description="Decode pictures in tiles, whose seams are blended: where memory demands it, or always.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile the model's repeated blocks: the first picture of a checkpoint, and the first of another "
+        "size, wait for a minute or more; later ones take a tenth to a third less time.",
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the worker; all cores if unset.")
     memory_budget: int | None = Field(

@@ -88,6 +88,7 @@ def _advanced(engine: Engine, form: Form, sizes: Place) -> None:
     with gr.Row():
         form.widget("guidance_end", min_width=200)
         form.widget("token_merging", min_width=200)
+        form.widget("step_cache", min_width=200)
     sizes(engine, form)
     form.widget("count")
     form.widget("clip_skip")

@@ -17,12 +17,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.utils.weak import WeakIdKeyDictionary
 
+from pipelines.engine.components import TierName
 from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
 from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
+from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
 from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
 from pipelines.engine.model import Model
+from pipelines.engine.out_of_memory import is_out_of_memory
 from presets.errors import UserError, shortened
 from presets.requests import LoraUse
 
@@ -88,6 +91,11 @@ class Adapters:
         """Bytes of the original weights that are kept."""
         return sum(original.nbytes for original in self._originals.values())
 
+    def bytes_in(self, tier: TierName) -> int:
+        """Bytes of what is kept in that memory: LoRAs in main memory, originals where they were copied to."""
+        originals = sum(each.nbytes for each in self._originals.values() if each.is_cuda == (tier == "gpu"))
+        return originals + (self.bytes_parked if tier == "ram" else 0)
+
     @contextlib.contextmanager
     def applied(
         self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], report: Report
@@ -102,22 +110,34 @@ class Adapters:
         self._drop_originals_but(plan)
         copied = _copier(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        wide = components[FAMILIES[model.family].denoiser].dtype
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
                     report(Loading(what="LoRAs", fraction=number / len(plan)))
-                if not _is_copy(self._originals.get(weight), weight):
-                    self._originals[weight] = copied(weight.data)
-                originals.append((weight, self._originals[weight]))
+                if weight.itemsize == 1:  # 8 bits could not tell the sum from the original
+                    originals.append((weight, weight.data))
+                    weight.data = weight.data.to(wide)
+                else:
+                    if not _is_copy(self._originals.get(weight), weight):
+                        self._originals[weight] = copied(weight.data)
+                    originals.append((weight, self._originals[weight]))
                 add_(weight.data, changes)
             yield applied
         finally:
             for weight, original in originals:
-                weight.data.copy_(original)
+                if original.itemsize == 1:
+                    weight.data = original
+                else:
+                    weight.data.copy_(original)
 
     def forget(self) -> None:
         """Drop the parked LoRAs and the copies of weights."""
         self._parked.clear()
+        self.forget_originals()
+
+    def forget_originals(self) -> None:
+        """Drop the copies of weights."""
         self._originals.clear()
 
     def _drop_originals_but(self, plan: Collection[torch.nn.Parameter]) -> None:
@@ -201,6 +221,8 @@ def _read(file: LoraFile) -> _Parsed:
 
                 changes[layer] = changes_of(_tensors(file, opened, parts), usual_scale)
     except (SafetensorError, OSError, ValueError, IndexError, RuntimeError) as problem:
+        if is_out_of_memory(problem):
+            raise
         first = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise LoraUnusable(file.name, f"it cannot be read ({first[:120]})") from problem
     except DoesNotFit as problem:

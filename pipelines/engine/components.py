@@ -6,7 +6,7 @@ there once. On CUDA there are two tiers, "gpu" above "ram"; on a CPU "ram" is th
 
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,14 +160,18 @@ class Holding:
 class ComponentCache:
     """Checkpoints in memory, within a budget of bytes for each tier, the least recently used out.
 
-    `budgets` names the tiers, the one that models run from first. `device` is where they run. `kept` are names of
-    checkpoints that are not forgotten. Belongs to one thread; only `get` may be called from others.
+    `budgets` names the tiers, the one that models run from first. `device` is where they run. `others` tells the bytes
+    in a tier that are none of its checkpoints' and count against the budget. `kept` are names of checkpoints that are
+    not forgotten. Belongs to one thread; only `get` may be called from others.
     """
 
-    def __init__(self, budgets: Mapping[TierName, int], device: torch.device):
+    def __init__(
+        self, budgets: Mapping[TierName, int], device: torch.device, others: Callable[[TierName], int] = lambda _: 0
+    ):
         self.kept: set[str] = set()
         self._budgets = dict(budgets)
         self._device = device
+        self._others = others
         self._top: TierName = next(iter(budgets))
         self._holdings: OrderedDict[CheckpointKey, Holding] = OrderedDict()
         self._parts: weakref.WeakValueDictionary[tuple[CheckpointKey, str], Component] = weakref.WeakValueDictionary()
@@ -181,7 +185,11 @@ class ComponentCache:
 
     def used(self, tier: TierName) -> int:
         """Bytes in `tier`; what is shared counts once."""
-        return sum(part.size for part in self._components() if tier in part.tiers)
+        return self._others(tier) + sum(part.size for part in self._components() if tier in part.tiers)
+
+    def must_drop(self, spared: Holding) -> bool:
+        """Whether to return to the budgets another checkpoint than `spared` would have to leave."""
+        return any(self.used(tier) > budget and self._leaving(tier, spared) for tier, budget in self._budgets.items())
 
     def is_ready(self, holding: Holding) -> bool:
         """Whether it can run without being moved."""
@@ -227,10 +235,20 @@ class ComponentCache:
             try:
                 self._bring(holding)
             except torch.OutOfMemoryError:
-                self._clear_device()
+                self.clear_device()
                 self._bring(holding)
         finally:
             holding.pins -= 1
+
+    def stay(self, key: CheckpointKey, room: int) -> None:
+        """Have the checkpoint in main memory alone, as the most recently used, and `room` bytes of the device's budget
+        for what comes of it for a while."""
+        self._holdings.move_to_end(key)
+        holding = self._holdings[key]
+        if "gpu" in self._budgets:
+            if holding.tier == "gpu":
+                self._leave_device(holding)
+            self.make_room("gpu", room)
 
     def make_room(self, tier: TierName, incoming: int = 0, *, spared: Holding | None = None) -> None:
         """Have `incoming` bytes more fit the budget of `tier`, as far as that can be.
@@ -256,10 +274,10 @@ class ComponentCache:
             part.leave("ram")
         self._free()
 
-    def release(self) -> None:
-        """Drop all that is neither in use nor kept."""
+    def release(self, spared: CheckpointKey | None = None) -> None:
+        """Drop all that is neither in use nor kept, and not `spared`."""
         for key, holding in list(self._holdings.items()):
-            if not holding.pins and holding.name not in self.kept:
+            if not holding.pins and holding.name not in self.kept and key != spared:
                 self.forget(key)
 
     def report(self) -> MemoryReport:
@@ -337,10 +355,11 @@ class ComponentCache:
             raise
         holding.tier = "gpu"
 
-    def _clear_device(self) -> None:
+    def clear_device(self) -> None:
         """Have all leave the device that may."""
         for holding in self._leaving("gpu", None):
             self._leave(holding, "gpu")
+        self._free()
 
     def _wait(self) -> None:
         """Until all copies are made."""

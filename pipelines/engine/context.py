@@ -24,7 +24,8 @@ class Context:
 
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
-    saved picture carries, as it does `warnings`, the sentences told so far.
+    saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
+    that is to be made.
     """
 
     models: "PipelineManager"
@@ -36,6 +37,7 @@ class Context:
     is_cancelled: Callable[[], bool]
     hashes: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    first: int = 0
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -48,9 +50,15 @@ class Context:
             raise Cancelled
 
     def warn(self, message: str) -> None:
-        """Tell whoever watches, and the metadata of the pictures saved from now on."""
-        self.report(Warned(message=message))
-        self.warnings.append(message)
+        """Tell whoever watches, and the metadata of the pictures saved from now on. What was told is not told again."""
+        if message not in self.warnings:
+            self.report(Warned(message=message))
+            self.warnings.append(message)
+
+    def remaining(self, count: int) -> range:
+        """The indices of the `count` pictures of a job that are to be made: all, unless memory ran out in between and
+        the runner was called again."""
+        return range(self.first, count)
 
     def save(
         self,

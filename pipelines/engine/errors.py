@@ -28,6 +28,9 @@ from collections.abc import Sequence
 
 from presets.errors import UserError, shortened
 
+KILLED = -9
+"""Exit code of a process that the system ended by SIGKILL."""
+
 
 class Cancelled(Exception):
     """Raised inside a job where it reports, once it has been cancelled."""
@@ -177,9 +180,12 @@ class WorkerDied(UserError):
     code = "E-WORKER"
 
     def __init__(self, exit_code: int | None):
+        killed = exit_code == KILLED
+        hint = " Systems do so where main memory has run out: choose a smaller size or model." if killed else ""
+        ended = "was killed" if killed else "stopped"
         super().__init__(
-            f"The worker process stopped during this job (exit code {exit_code}). It is being restarted; "
-            "please send the job again."
+            f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
+            "It is being restarted; please send the job again."
         )
 
 

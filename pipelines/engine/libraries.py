@@ -16,7 +16,7 @@ def prepare_libraries(policy: Policy, settings: Settings) -> None:
     Where xformers is not used it is hidden: diffusers would import it for nothing (1 to 2 seconds, and warnings of
     its compiled part on CPUs). `None` in `sys.modules` is Python's own way to say that a module cannot be imported.
     """
-    if policy.attention != "xformers" and "xformers" not in sys.modules:
+    if not policy.xformers_dtypes and "xformers" not in sys.modules:
         sys.modules["xformers"] = None  # type: ignore[assignment]
     _set_environment(settings)
     warnings.simplefilter("ignore", FutureWarning)

@@ -12,6 +12,7 @@ import diffusers
 import torch
 import transformers
 from accelerate import init_empty_weights
+from diffusers import GGUFQuantizationConfig
 from diffusers.models.modeling_utils import no_init_weights
 from safetensors import SafetensorError
 from transformers import CLIPTextConfig, CLIPTokenizer
@@ -21,7 +22,8 @@ from pipelines.engine.errors import ModelCorrupt, ModelFileGone
 from pipelines.engine.families import CONFIGS, FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.jobs import Event, Loading
-from pipelines.engine.model import WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.model import GGUF, WEIGHT_STEMS, Model, weights_of
+from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
@@ -50,8 +52,8 @@ def load(model: Model, policy: Policy, report: Report, known: Collection[str] = 
     """The components of `model` but for those `known`, in main memory, in the policy's precision and memory format.
 
     The weights of each lie in one block, read straight from the files and converted on the way. They are copies: what
-    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and `MemoryError` or
-    `torch.OutOfMemoryError`.
+    later happens to the files does not reach them. Raises `ModelCorrupt`, `ModelFileGone`, and what libraries
+    raise where memory runs out.
     """
     assert model.path is not None
     parts = [part for part in model.parts if part not in known]
@@ -87,11 +89,9 @@ def files_read(model: Model) -> Iterator[Path]:
 def _errors_as_corrupt(model: Model) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except _TORN as problem:
-        if "allocate memory" in str(problem) or "not enough memory" in str(problem):  # as PyTorch says it for the CPU
-            raise MemoryError(str(problem)) from problem
+        if is_out_of_memory(problem):
+            raise
         gone = _gone(model)
         if gone is not None:
             raise ModelFileGone(model.name, gone.name) from problem
@@ -149,14 +149,29 @@ class _Loader:
             return _tokenizer(kind, _TokenizerFolder(_digest_of(folder), folder))
         if part == "scheduler":
             return _scheduler(single_file.base_config(folder / "scheduler_config.json"), self._family)
+        files = weights_of(folder).files
+        if any(file.suffix == GGUF for file in files):
+            return self._quantised(part, kind, files[0])
         if kind.__name__ not in _READ_HERE:
             return self._by_the_library(part, kind)
         component = _empty(kind, _config_in(folder, kind))
-        paths = weights_of(folder).files
-        if not paths:
+        if not files:
             raise FileNotFoundError(f"{part} has no weights")
-        with WeightFiles(paths) as files:
-            return self._filled(part, component, files, _renamed(component, files.tensors))
+        with WeightFiles(files) as opened:
+            return self._filled(part, component, opened, _renamed(component, opened.tensors))
+
+    def _quantised(self, part: str, kind: Any, file: Path) -> Any:
+        """Weights that stay as they are in a GGUF file; each layer is decompressed while it computes."""
+        component = kind.from_single_file(
+            str(file),
+            config=str(self._path),
+            subfolder=part,
+            quantization_config=GGUFQuantizationConfig(compute_dtype=self._dtype),
+            dtype=self._dtype,
+            local_files_only=True,
+        )
+        self._check(part, sum(tensor.is_meta for tensor in component.state_dict().values()), 0)
+        return component.eval().requires_grad_(False)
 
     def _by_the_library(self, part: str, kind: Any) -> Any:
         options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}

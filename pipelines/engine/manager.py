@@ -1,6 +1,7 @@
 """PipelineManager: checkpoints brought to where they run, and pipelines around their components."""
 
 import contextlib
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,18 +11,24 @@ import diffusers
 import torch
 
 from pipelines.engine.adapters import Adapters, Applied
+from pipelines.engine.attention import attending
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
+from pipelines.engine.compiling import compile_blocks, interpreted
+from pipelines.engine.components import CheckpointKey, ComponentCache, Holding, TierName
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.float8 import computing, store_in_float8
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
-from pipelines.engine.policy import Policy
+from pipelines.engine.offload import largest_block, offloaded
+from pipelines.engine.plans import Demand, Plan, decoding_bytes, plans_for
+from pipelines.engine.policy import Attention, Policy
 from pipelines.engine.vae_loading import load_vae
+from pipelines.engine.vae_tiling import tiling
 from pipelines.engine.weights import read_ahead
 from presets.errors import UserError
 from presets.requests import LoraUse
@@ -41,13 +48,24 @@ class Loaded:
     """A pipeline to run.
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
-    on them during this use.
+    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's.
     """
 
     pipe: Any
     model: Model
     switch: Switch
-    adapters: Applied = Applied()
+    adapters: Applied
+    plan: Plan
+    attention: Attention
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A use that was begun: of `pixels` pixels, by the first of `plans`, which the others can take the place of."""
+
+    key: CheckpointKey
+    pixels: int
+    plans: tuple[Plan, ...]
 
 
 def _no_report(_event: Event) -> None:
@@ -61,12 +79,15 @@ class PipelineManager:
         self._catalog = catalog
         self._policy = policy
         self._offline = settings.offline
-        self._cache = ComponentCache(policy.budgets, torch.device(policy.device))
+        self._device = torch.device(policy.device)
         self._adapters = Adapters(LoraFiles(catalog))
+        self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
+        self._last: _Use | None = None
+        self._failed: dict[CheckpointKey, _Use] = {}
 
     @property
     def bytes_loaded(self) -> int:
-        """Bytes of all weights that are in memory, of the device or of the machine."""
+        """Bytes of all weights that are in memory, of the device or of the machine, LoRAs and copies included."""
         return sum(tier.used_bytes for tier in self.memory().tiers)
 
     def memory(self) -> MemoryReport:
@@ -81,32 +102,36 @@ class PipelineManager:
         *,
         loras: Sequence[LoraUse] = (),
         vae: str = "",
+        size: tuple[int, int] | None = None,
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
-        `vae` names a file of the vae folder, "" is the checkpoint's own.
+        `vae` names a file of the vae folder, "" is the checkpoint's own. `size` is the (width, height) of the largest
+        picture, by which memory is planned.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
         """
         started = time.perf_counter()
         model = self._located(self._catalog.find(checkpoint), report)
         model.check_task(task)
-        holding, switch = self._switched(model, started, report)
+        self._last = None
+        holding, switch, plan = self._switched(model, started, report, size or (0, 0))
         holding.pins += 1
         try:
             with (
-                self._with_vae(vae, holding, model) as components,
+                self._with_vae(vae, holding, model, plan) as components,
                 self._adapters.applied(components, model, loras, report) as adapters,
+                self._arranged(components, components[FAMILIES[model.family].denoiser], plan) as attention,
             ):
-                yield Loaded(_assembled(components, model, task), model, switch, adapters)
+                yield Loaded(_assembled(components, model, task), model, switch, adapters, plan, attention)
         finally:
             holding.pins -= 1
-            self._cache.settle(holding)
+            self._settle(holding)
 
     @contextlib.contextmanager
-    def _with_vae(self, name: str, holding: Holding, model: Model) -> Iterator[Components]:
+    def _with_vae(self, name: str, holding: Holding, model: Model, plan: Plan) -> Iterator[Components]:
         """The components with the VAE of that name instead of their own, pinned until the block is left."""
         components = {part: component.value for part, component in holding.parts.items()}
         if not name:
@@ -122,8 +147,8 @@ class PipelineManager:
             vae: Any = load_vae(file, own, own.dtype)
             if self._policy.channels_last and own.dtype != torch.float32:
                 vae.to(memory_format=torch.channels_last)
-            other = self._cache.add(key, f"{file.name} (VAE)", _prepared({"vae": vae}, self._policy))
-        self._cache.enter(key)
+            other = self._cache.add(key, f"{file.name} (VAE)", {"vae": vae})
+        self._place(key, other, plan)
         other.pins += 1
         try:
             yield components | {"vae": other.parts["vae"].value}
@@ -145,8 +170,9 @@ class PipelineManager:
     def load(self, name: str, report: Report = _no_report) -> None:
         """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
         started = time.perf_counter()
-        holding, _ = self._switched(self._located(self._catalog.find(name), report), started, report)
-        self._cache.settle(holding)
+        self._last = None
+        holding, *_ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0))
+        self._settle(holding)
 
     def keep(self, name: str, keep: bool) -> None:
         """Say whether the checkpoint `name`, once it is loaded, stays in memory until the process ends.
@@ -184,19 +210,90 @@ class PipelineManager:
         self._adapters.forget()
         self._cache.release()
 
-    def _switched(self, model: Model, started: float, report: Report) -> tuple[Holding, Switch]:
-        """The components of `model` where they can run, and what that cost since `started`."""
+    def relieve(self, tier: TierName) -> str | None:
+        """After memory ran out in `tier`: forget or move what is not in use, and have the next use like the last one
+        take a plan that needs less. What it will do otherwise, as the end of a sentence; None where nothing is left."""
+        last, self._last = self._last, None
+        before = self.bytes_loaded
+        self._adapters.forget()
+        gc.collect()  # what was computed may hang in circles
+        if tier == "gpu":
+            self._cache.clear_device()
+            if last is not None and len(last.plans) > 1:
+                self._failed[last.key] = last
+                return f"with {last.plans[1]}"
+        else:
+            self._cache.release(spared=last.key if last else None)
+        return "with nothing else in memory" if self.bytes_loaded < before else None
+
+    def _switched(
+        self, model: Model, started: float, report: Report, size: tuple[int, int]
+    ) -> tuple[Holding, Switch, Plan]:
+        """The components of `model` where the plan for a picture of `size` wants them, and what that cost since
+        `started`."""
         key = self._key(model)
         holding = self._cache.get(key)
         how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
         if holding is None:
+            self._adapters.forget_originals()  # of other weights, which these may need the room of
             components = load(model, self._policy, report, self._cache.known(key))
-            holding = self._cache.add(key, model.name, _prepared(components, self._policy))
-        self._cache.enter(key)
+            self._prepare(components.get(FAMILIES[model.family].denoiser))
+            holding = self._cache.add(key, model.name, components)
+        self._last = self._planned(key, holding, size)
+        plan = self._last.plans[0]
+        self._place(key, holding, plan)
         seconds = time.perf_counter() - started
         if how != "resident":
             holding.switch_seconds = seconds
-        return holding, Switch(seconds, how)
+        return holding, Switch(seconds, how), plan
+
+    def _prepare(self, denoiser: Any) -> None:
+        """Have `denoiser`, if it was loaded just now, as the policy wants it for all uses."""
+        if denoiser is not None and self._policy.weight_storage == "float8":
+            store_in_float8(denoiser, pinned=self._device.type == "cuda")
+        if denoiser is not None and self._policy.compile:
+            compile_blocks(denoiser)
+
+    def _planned(self, key: CheckpointKey, holding: Holding, size: tuple[int, int]) -> _Use:
+        """How a picture of `size` is to be drawn: as the policy has it, or with less where that failed before."""
+        vae: Any = holding.parts["vae"].value
+        parts = {name: part.size for name, part in holding.parts.items()}
+        overflows = "text_encoder_2" in parts and vae.config.get("force_upcast", False)
+        fits = holding.size <= self._policy.resident_limit
+        block = 0 if fits else max(largest_block(part.value) for part in holding.parts.values())
+        decode = decoding_bytes(vae.config, size, 4 if overflows else vae.dtype.itemsize)
+        plans, pixels = plans_for(self._policy, Demand(parts, block, decode)), size[0] * size[1]
+        failed = self._failed.get(key)
+        if failed is not None and pixels >= failed.pixels:
+            plans = tuple(plan for plan in plans if plan.offload in {less.offload for less in failed.plans[1:]})
+        return _Use(key, pixels, plans)
+
+    def _settle(self, used: Holding) -> None:
+        """Return to the budgets after a use. What is kept for LoRAs goes before a checkpoint has to."""
+        if self._cache.must_drop(used):
+            self._adapters.forget()
+        self._cache.settle(used)
+
+    def _place(self, key: CheckpointKey, holding: Holding, plan: Plan) -> None:
+        if plan.offload == "none":
+            if not self._cache.is_ready(holding):
+                self._adapters.forget_originals()
+            self._cache.enter(key)
+        else:
+            self._cache.stay(key, min(holding.size, self._policy.resident_limit))
+
+    @contextlib.contextmanager
+    def _arranged(self, components: Components, denoiser: Any, plan: Plan) -> Iterator[Attention]:
+        """The components as `plan` and the policy want them until the block is left; gives the denoiser's attention."""
+        attention = self._policy.attention_for(str(denoiser.dtype).removeprefix("torch."))
+        with (
+            interpreted(denoiser, plan.offload != "none"),
+            offloaded(components, self._device, plan.offload, self._policy.resident_limit),
+            computing(denoiser),
+            tiling(components["vae"], plan.vae_tiling),
+            attending(denoiser, attention) as computed_by,
+        ):
+            yield computed_by
 
     def _key(self, model: Model) -> CheckpointKey:
         return CheckpointKey(str(model.path), model.identity, self._policy.dtype_for(model.parameters))
@@ -225,14 +322,6 @@ class PipelineManager:
             return model
         half = self._policy.dtype != "float32"
         return download(model.name, offline=self._offline, half=half, report=report)
-
-
-def _prepared(components: Components, policy: Policy) -> Components:
-    """The components with the policy's attention."""
-    for part in {"unet", "vae"} & set(components):
-        if policy.attention == "xformers":
-            components[part].enable_xformers_memory_efficient_attention()
-    return components
 
 
 def _assembled(components: Components, model: Model, task: str) -> Any:

@@ -5,14 +5,14 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
 from pipelines.engine.families import CONFIGS, FAMILIES, Family, Prediction, Variant
-from pipelines.engine.gguf import what_is_in
+from pipelines.engine.gguf import ARCHITECTURE, read_gguf_header, what_is_in
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile, read_header
 from pipelines.engine.jobs import ModelInfo
 from pipelines.engine.pickles import UnsafeFile, read_pickled
@@ -188,7 +188,7 @@ def _gguf(path: Path, name: str) -> UserError:
         what = what_is_in(path)
     except BrokenFile as problem:
         return ModelCorrupt(name, str(problem))
-    advice = "it lacks text encoder and VAE, and this version does not read GGUF; use the diffusers folder"
+    advice = "it lacks text encoders and VAE; put it into transformer/ of a diffusers folder of its family"
     return ModelFamily(name, f"{what} in GGUF", advice)
 
 
@@ -217,6 +217,7 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
     parts = tuple(part for part in family.components if part not in family.optional or (path / part).is_dir())
     _check_tokenizers(path, [part for part in parts if family.components[part] == "CLIPTokenizer"], name)
     headers = {part: _part_headers(path / part, name) for part in parts if part in WEIGHT_STEMS}
+    _check_architecture(headers[family.denoiser], family, name)
     return Model(
         name=name,
         family=family.name,
@@ -232,6 +233,14 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
     )
 
 
+def _check_architecture(headers: Sequence[Header], family: Family, name: str) -> None:
+    """Raise `ModelFamily` for a GGUF file of another family than its folder's."""
+    for header in headers:
+        architecture = header.metadata.get(ARCHITECTURE, family.name)
+        if architecture != family.name:
+            raise ModelFamily(name, f"a folder for {family.title}", f"its GGUF file is for {architecture[:40]!r}")
+
+
 def _prediction_of_folder(scheduler: dict[str, Any], family: Family) -> Prediction:
     if family.denoiser == "transformer":
         return "flow"
@@ -239,8 +248,12 @@ def _prediction_of_folder(scheduler: dict[str, Any], family: Family) -> Predicti
 
 
 def weights_of(folder: Path) -> Weights:
-    """The safetensors files of a component's folder: whole, in parts, or in float16; none if there are none."""
+    """The files of a component's folder: a transformer in GGUF, safetensors whole, in parts, or in float16; none if
+    there are none."""
     stem = WEIGHT_STEMS[folder.name]
+    quantised = sorted(folder.glob(f"*{GGUF}")) if folder.name == "transformer" else []
+    if quantised:
+        return Weights((quantised[0],), None)
     whole, half = folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"
     parts = folder / f"{stem}.safetensors.index.json"
     if whole.is_file():
@@ -267,7 +280,10 @@ def _part_headers(folder: Path, name: str) -> list[Header]:
 
 
 def header_of(path: Path) -> Header:
-    """The tensors of a safetensors or pickled file and where they lie. Raises `BrokenFile`, `UnsafeFile`, `OSError`."""
+    """The tensors of a safetensors, pickled or GGUF file, and where they lie but for the last. Raises `BrokenFile`,
+    `UnsafeFile`, `OSError`."""
+    if path.suffix.lower() == GGUF:
+        return read_gguf_header(path)
     return read_pickled(path) if path.suffix.lower() in PICKLED else read_header(path)
 
 

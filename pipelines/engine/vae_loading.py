@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import VaeRefused
+from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.vae_files import Shapes, VaeFile, prefix_of
 from pipelines.engine.weights import mapped
 
@@ -30,6 +31,8 @@ def load_vae(file: VaeFile, own: Any, dtype: torch.dtype) -> AutoencoderKL:
         state = {name.removeprefix("vae."): tensor.to(dtype, copy=True) for name, tensor in state.items()}
         vae.load_state_dict(state, assign=True)
     except (KeyError, ValueError, RuntimeError, TypeError) as problem:
+        if is_out_of_memory(problem):
+            raise
         first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise VaeRefused(file.name, f"its parts do not fit together ({first[:100]})") from problem
     return vae.eval().requires_grad_(False)

@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from pipelines.engine.catalog import catalog_of
-from pipelines.engine.errors import Cancelled, OutOfMemory
+from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -46,8 +47,10 @@ from pipelines.engine.jobs import (
     Loading,
     MemoryReport,
     Progress,
+    Saved,
     Stopped,
 )
+from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.images import Inputs
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
     from pipelines.engine.context import Context
 
 Runner = Callable[[Any, "Context"], None]
+
+ATTEMPTS = 5
+"""At most, to run what memory runs out for: one for each plan, and one more."""
 
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
@@ -227,12 +233,20 @@ class Worker:
 
         started = time.perf_counter()
         parts = (self._models, self._policy, self._conditioner, self._gallery, self._inputs)
-        context = Context(*parts, send, is_cancelled, message["hashes"], list(message["warnings"]))
+        saved: list[Saved] = []
+
+        def pass_on(event: Event) -> None:
+            if isinstance(event, Saved):
+                saved.append(event)
+            send(event)
+
+        context = Context(*parts, pass_on, is_cancelled, message["hashes"], list(message["warnings"]))
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint}"))
-            self._runners[type(request)](request, context)
+            runner = self._runners[type(request)]
+            self._within_memory(lambda: runner(request, replace(context, first=len(saved))), context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
 
         send(_ending_of(work))
@@ -250,7 +264,7 @@ class Worker:
 
         def work() -> Event:
             if command["do"] == "load":
-                self._models.load(name, check_and_report)
+                self._within_memory(lambda: self._models.load(name, check_and_report), _log.warning)
             elif command["do"] == "keep":
                 self._models.keep(name, command["keep"])
             else:
@@ -261,6 +275,29 @@ class Worker:
         if isinstance(ending, Stopped):
             return f"{name} was not loaded: it was stopped."
         return f"{ending.message} [{ending.code}]" if isinstance(ending, Failed) else ""
+
+    def _within_memory(self, work: Callable[[], None], tell: Callable[[str], None]) -> None:
+        """Do `work`, and where memory runs out again, with others out of the way and by a plan that needs less.
+
+        `tell` is told of each further attempt. Raises `OutOfMemory` where none is left.
+        """
+        attempts = 0
+        while (short := self._shortage_in(work)) is not None:
+            attempts += 1
+            relief = self._models.relieve(short.tier)
+            if relief is None or attempts == ATTEMPTS:
+                raise short.error()
+            tell(f"Memory ran out ({short}); trying again {relief}.")
+
+    def _shortage_in(self, work: Callable[[], None]) -> Shortage | None:
+        """Do `work`; what it lacked where memory ran out. On return what it had computed is free, as its error is."""
+        try:
+            work()
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return shortage(error, self._policy.device)
+        return None
 
     def memory(self) -> MemoryReport:
         """Which models are in memory now."""
@@ -288,9 +325,6 @@ def _ending_of(work: Callable[[], Event]) -> Event:
 
 
 def _failure(error: Exception) -> Failed:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        size = OutOfMemory("The device ran out of memory. Try a smaller size, or close what else uses the device.")
-        return Failed(code=size.code, message=size.message)
     _log.exception("A job failed in a way that Easel does not foresee")
     reason = f"{type(error).__name__}: {error}"[:200]
     return Failed(code="E-INTERNAL", message=f"The job failed inside the program ({reason}).")

@@ -106,6 +106,17 @@ def test_copies_of_what_is_on_the_device_leave_main_memory_first():
     assert places(cache).keys() == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(("room", "on_the_device"), [(1, "b"), (2, "")])
+def test_what_is_offloaded_stays_in_main_memory_and_has_room_made_for_it(room, on_the_device):
+    cache = two_tiers(2, 10)
+    a = use(cache, "a")
+    use(cache, "b")
+    cache.stay(key("a"), room * PART)
+    assert [name for name, tier in places(cache).items() if tier == "gpu"] == list(on_the_device)
+    assert a.parts["unet"].value.weight.eq(ord("a")).all() and not cache.is_ready(a)
+    assert use(cache, "a") is a and cache.is_ready(a)
+
+
 def test_kept_checkpoints_make_way_on_the_device_but_stay_in_memory():
     cache = two_tiers(1, 1)
     use(cache, "a")

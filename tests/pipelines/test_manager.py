@@ -255,6 +255,17 @@ def test_loras_stand_on_the_components_during_the_use_only(root):
     assert all(tensor.equal(before[name]) for name, tensor in loaded.pipe.unet.state_dict().items())
 
 
+def test_what_is_kept_for_loras_counts_and_goes_before_a_checkpoint_does(root):
+    save_lora(root, "ink", of_sd1(tiny_sd1()))
+    models = manager(root, models_that_fit=2.01)
+    unet(models, "a", loras=(LoraUse(name="ink"),))
+    assert models.bytes_loaded > 18_750_356 * 1.01
+    assert sum(resident.bytes for resident in models.memory().residents) == pytest.approx(18_750_356, rel=0.01)
+    unet(models, "b", loras=(LoraUse(name="ink"),))
+    assert {resident.name for resident in models.memory().residents} == {"a", "b"}
+    assert models.bytes_loaded == pytest.approx(2 * 18_750_356, rel=0.01)
+
+
 def test_a_lora_that_is_refused_leaves_the_model_unpinned_and_usable(root):
     save_lora(root, "bad", {"lora_te1_x.diff": torch.ones(1), "lora_te2_x.diff": torch.ones(1)})
     models = manager(root)
