@@ -38,7 +38,7 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, pixels: tor
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
-    for config in fresh.glob("*/config.json"):
+    for config in (fresh / "model_index.json", *fresh.glob("*/config.json")):
         _tidy(config)
     (fresh / "preview.json").write_text(
         json.dumps(preview_map(latents * pipeline.vae.config.scaling_factor, pixels), indent=2) + "\n"
