@@ -116,7 +116,9 @@ class LoraNotFound(UserError):
 
 
 class LoraUnusable(UserError):
-    def __init__(self, name: str, reason: str, code: str = "E-MODEL-CORRUPT"):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, name: str, reason: str, code: str | None = None):
         super().__init__(f"The LoRA {shortened(name)} cannot be used: {reason}.", code=code, field="loras")
 
 
@@ -146,14 +148,16 @@ class LoraNumbers(UserError):
 
 
 class EmbeddingRefused(UserError):
-    def __init__(self, word: str, reason: str, code: str = "E-EMBEDDING"):
+    code = "E-EMBEDDING"
+
+    def __init__(self, word: str, reason: str, code: str | None = None):
         super().__init__(f"The embedding {shortened(word)} cannot be used: {reason}.", code=code, field="prompt")
 
 
 class BrokenPicture(UserError):
-    code = "E-NAN"
-
     """`parts` are the components of the file `name` whose weights hold no numbers; none if they are sound."""
+
+    code = "E-NAN"
 
     def __init__(self, name: str, parts: Sequence[str] = (), field: str = "checkpoint"):
         where = " and ".join(part.replace("_", " ") for part in parts)

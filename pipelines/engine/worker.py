@@ -99,6 +99,7 @@ def serve(connection: Connection, settings: Settings, runners: str) -> None:
         return
     threading.Thread(target=worker.read_ahead, args=(inbox.ahead,), name="easel-read-ahead", daemon=True).start()
     line = _Line(inbox, worker)
+    line.tell_memory()
     inbox.tell({"ready": worker.device})
     for message in inbox.requests():
         job, is_cancelled = message["job"], inbox.cancel_check(message["job"])
@@ -174,7 +175,7 @@ class _Line:
     def sender(self, job: str) -> Callable[[Event], None]:
         def send(event: Event) -> None:
             if isinstance(event, LAST_EVENTS) or (isinstance(event, Progress) and event.step == 1):
-                self._tell_memory()
+                self.tell_memory()
             self._inbox.tell({"job": job, "event": EVENT.dump_python(event, mode="json")})
 
         return send
@@ -185,10 +186,10 @@ class _Line:
             self._inbox.tell({"loading": event.model_dump(mode="json")})
 
     def done(self, command: str, notice: str) -> None:
-        self._tell_memory()
+        self.tell_memory()
         self._inbox.tell({"done": command, "notice": notice})
 
-    def _tell_memory(self) -> None:
+    def tell_memory(self) -> None:
         report = self._worker.memory()
         if report != self._last:
             self._last = report

@@ -10,9 +10,11 @@ from PIL import Image
 
 from pipelines.engine.errors import ModelNotFound
 from pipelines.engine.jobs import Finished, ModelInfo, Progress
+from pipelines.engine.local import LocalEngine
 from pipelines.engine.residency import Command, Residency
 from presets.metadata import read_request
 from presets.requests import TextToImage
+from presets.settings import Settings
 from tests.checkpoints import save_folder, save_single_file, tiny_sd1
 from tests.waiting import wait_until, workers
 
@@ -42,6 +44,16 @@ def info(engine, name="storybook"):
 
 def residence(engine, name):
     return info(engine, name).residence
+
+
+def test_the_budget_is_told_before_anything_is_drawn(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path, threads=1, in_process=True)).start()
+    try:
+        wait_until(lambda: engine.status().state == "ready")
+        (tier,) = engine.memory().tiers
+    finally:
+        engine.close()
+    assert tier.used_bytes == 0 < tier.budget_bytes
 
 
 def test_a_drawn_checkpoint_is_told_to_be_in_memory_when_its_job_ends(engine):
