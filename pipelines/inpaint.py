@@ -59,12 +59,7 @@ def scene_of(request: Inpaint, given: Image.Image, mask: Image.Image | None) -> 
     left, top, right, bottom = request.extensions
     is_new = np.ones((given.height + top + bottom, given.width + left + right), bool)
     is_new[top : top + given.height, left : left + given.width] = _is_painted(mask, given.size) != request.invert_mask
-    channels = np.asarray(given)
-    frame = np.pad(channels, ((top, bottom), (left, right), (0, 0)), mode="edge")
-    if frame.shape[-1] == 4:
-        frame[..., 3][
-            np.pad(np.zeros(channels.shape[:2], bool), ((top, bottom), (left, right)), constant_values=True)
-        ] = 255
+    frame = np.pad(np.asarray(given), ((top, bottom), (left, right), (0, 0)), mode="edge")
     covered = masks.coverage(is_new, request.grow_mask, request.feather_mask)
     return Scene(Image.fromarray(frame), covered, _box(request, covered))
 
@@ -121,10 +116,9 @@ def _begun(latents: torch.Tensor, mask: np.ndarray, request: Inpaint, generator:
     """The latents with what is masked as the request's content has it."""
     if request.content not in ("noise", "nothing"):
         return latents
-    noise = (
-        torch.randn(latents.shape, generator=generator) if request.content == "noise" else torch.zeros(latents.shape)
-    )
-    return torch.where(torch.from_numpy(mask).to(latents.device), noise.to(latents), latents)
+    share = 1.0 if request.content == "noise" else 0.0
+    begun = share * torch.randn(latents.shape, generator=generator)
+    return torch.where(torch.from_numpy(mask).to(latents.device), begun.to(latents), latents)
 
 
 def finished(scene: Scene, image: Image.Image) -> Drawn:

@@ -3,6 +3,8 @@
 Masks are arrays (height, width). Boxes are (left, top, right, bottom) in pixels, as Pillow's.
 """
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -27,8 +29,8 @@ def coverage(painted: np.ndarray, grow: int, feather: int) -> np.ndarray:
         return covered
     left, top, right, bottom = box
     part = painted[top:bottom, left:right]
-    beyond = np.clip(ndimage.distance_transform_edt(~part) - grow, 0, None) / (feather + 1)
-    rest = np.clip(1 - beyond, 0, 1)
+    distances: Any = ndimage.distance_transform_edt(~part)
+    rest = 1 - np.clip((distances - grow) / (feather + 1), 0, 1)
     covered[top:bottom, left:right] = rest * rest * (3 - 2 * rest)
     return covered
 
@@ -75,7 +77,7 @@ def filled_in(image: Image.Image, mask: np.ndarray) -> Image.Image:
     """`image` (RGB) with what is masked (bool) replaced by the colours around, ever softer inwards."""
     if mask.all():
         return image
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    nearest: Any = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
     pixels = np.asarray(image)
     around = pixels[tuple(nearest)]
     depth = max(min(mask.shape) // 16, 1)
@@ -84,10 +86,10 @@ def filled_in(image: Image.Image, mask: np.ndarray) -> Image.Image:
 
 
 def matched(patch: np.ndarray, original: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """`patch` (float, RGB) with its colours shifted evenly, so that in a ring around what is covered, where it should be
-    the `original` again, it is so in the mean."""
+    """`patch` (float, RGB) with its colours shifted evenly, so that in a ring around what is covered, where it should
+    be the `original` again, it is so in the mean."""
     seen = covered > 0
-    ring = ndimage.binary_dilation(seen, iterations=RING) & ~seen
+    ring = np.asarray(ndimage.binary_dilation(seen, iterations=RING), bool) & ~seen
     if not ring.any():
         return patch
     shift = original[ring].astype(np.float32).mean(axis=0) - patch[ring].mean(axis=0)

@@ -29,7 +29,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 @dataclass(frozen=True, slots=True)
 class Group:
     """Several components that are one field together: `read` makes the field's value of theirs, `show` their new
-    values or updates of the field's, in their order."""
+    values or updates of a request, in their order."""
 
     components: Sequence[Component]
     read: Callable[[Sequence[Any]], Any]
@@ -119,7 +119,7 @@ class Form(Generic[RequestType]):
 
     def values(self, request: Request) -> list[Any]:
         """The request's values in the order of `inputs`."""
-        shown = (group.show(getattr(request, name)) for name, group in self.groups.items())
+        shown = (group.show(request) for group in self.groups.values())
         own = (self._shown(getattr(request, name)) for name in self.widgets)
         return [*own, *(value for values in shown for value in values)]
 
@@ -137,8 +137,9 @@ class Form(Generic[RequestType]):
         others."""
         typed = {name: self._typed(name, value) for name, value in values.items() if name in self.kind.model_fields}
         changes: list[Any] = [self._shown(typed[name]) if name in typed else gr.skip() for name in self.widgets]
+        request = self.kind.model_construct(**typed)
         for name, group in self.groups.items():
-            changes += group.show(typed[name]) if name in typed else [gr.skip()] * len(group.components)
+            changes += group.show(request) if name in typed else [gr.skip()] * len(group.components)
         return changes
 
     def _typed(self, name: str, value: Any) -> Any:

@@ -45,7 +45,10 @@ def build(engine: Engine, form: Form) -> None:
     details = gr.HTML(elem_id=form.element_id("lora-details"), elem_classes="lora-details")
     sliders, texts = [slider for slider, _ in pairs], [text for _, text in pairs]
     group = form.group(
-        "loras", Group((box, shown, *sliders, *texts), read, lambda loras: show([lora.model_dump() for lora in loras]))
+        "loras",
+        Group(
+            (box, shown, *sliders, *texts), read, lambda request: show([lora.model_dump() for lora in request.loras])
+        ),
     )
 
     def look_again() -> tuple[Any, str]:

@@ -25,7 +25,7 @@ def build(engine: Engine, form: Form) -> None:
         elem_id=form.element_id("styles"),
         interactive=True,
     )
-    form.group("styles", Group((box,), read, lambda names: [list(names)]))
+    form.group("styles", Group((box,), read, lambda request: [list(request.styles)]))
     update(box.focus, lambda: gr.update(choices=engine.styles.names()), None, box)
 
 

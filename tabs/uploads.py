@@ -27,6 +27,11 @@ def referenced(inputs: Inputs, kind: type[BaseModel], values: Mapping[str, Any])
 
 def reference(inputs: Inputs, file: Mapping[str, Any], field: str) -> ImageRef:
     """An uploaded file, as Gradio describes it, kept. Raises `InvalidField`, also for one that nobody uploaded."""
+    return inputs.add(uploaded(file, field), field)
+
+
+def uploaded(file: Mapping[str, Any], field: str) -> Path:
+    """Where an uploaded file lies. Raises `InvalidField` for one that nobody uploaded."""
     uploads = Path(get_upload_folder()).resolve()
     path = Path(file["path"])
     try:
@@ -35,7 +40,7 @@ def reference(inputs: Inputs, file: Mapping[str, Any], field: str) -> ImageRef:
         inside = False
     if not inside:
         raise InvalidField(field, "Only a file that was uploaded here can be used.", code="E-IMAGE")
-    return inputs.add(path, field)
+    return path
 
 
 def stood_in(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

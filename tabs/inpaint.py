@@ -1,0 +1,40 @@
+"""The tab that redraws a part of a picture, and draws on beyond its sides."""
+
+import gradio as gr
+
+from pipelines.engine.jobs import Engine
+from presets.requests import Inpaint
+from tabs import drawing, masking
+from tabs.form import Form
+
+
+def build(engine: Engine) -> Form[Inpaint]:
+    form = Form(Inpaint, engine.inputs)
+    drawing.build(engine, form, given=_picture, settings=_settings, sizes=_sizes)
+    return form
+
+
+def _picture(engine: Engine, form: Form) -> None:
+    form.widget("image")
+    masking.build(engine, form)
+    form.widget("invert_mask")
+
+
+def _settings(_engine: Engine, form: Form) -> None:
+    form.widget("strength")
+    form.widget("area")
+    with gr.Accordion("Extend the picture", open=False, elem_id=form.element_id("extend")), gr.Row():
+        for side in ("left", "right", "top", "bottom"):
+            form.widget(f"extend_{side}", min_width=100)
+
+
+def _sizes(_engine: Engine, form: Form) -> None:
+    with gr.Row():
+        form.widget("grow_mask", min_width=160)
+        form.widget("feather_mask", min_width=160)
+    with gr.Row():
+        form.widget("content", min_width=160)
+        form.widget("padding", min_width=160)
+    with gr.Row():
+        for side in ("width", "height"):
+            form.widget(side, placeholder="as the picture", min_width=100)

@@ -1,0 +1,135 @@
+"""The part of a form that paints a mask over the picture that is given."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from pipelines.engine.jobs import Engine
+from presets.checks import field_extra, field_schemas
+from presets.errors import InvalidField
+from presets.images import ImageMissing, ImageRef, Inputs, decode, on_white, painted
+from tabs.form import Form, Group
+from tabs.updates import update
+from tabs.uploads import reference, uploaded
+
+EDITOR_SIDE = 1536
+"""Pixels that a larger picture is painted on at; its mask is brought to its size."""
+KEPT_BLOBS = 16
+"""Paintings that browsers sent and that may not have been read yet."""
+PAINT = "#ffffff"
+
+
+def build(engine: Engine, form: Form) -> None:
+    """Put the field `mask` here: an editor that shows the picture of the field `image` as soon as it is chosen."""
+    label, information = field_extra(form.kind, "mask")["label"], field_schemas(form.kind)["mask"]["description"]
+    editor = gr.ImageEditor(
+        label=f"{label}: paint over what is to be redrawn",
+        type="filepath",
+        format="png",
+        sources=(),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(colors=[PAINT], default_color=PAINT, color_mode="fixed"),
+        buttons=["fullscreen"],
+        height=420,
+        elem_id=form.element_id("mask"),
+        elem_classes="mask-editor",
+        interactive=True,
+    )
+    with gr.Row(elem_classes="mask-buttons"):
+        load = gr.UploadButton(
+            "Mask from a file", size="sm", file_types=["image"], elem_id=form.element_id("mask-file"), min_width=120
+        )
+        clear = gr.Button("Clear the mask", size="sm", elem_id=form.element_id("mask-clear"), min_width=120)
+    gr.HTML(f"<p>{information}</p>", elem_classes="note")
+    painted_on = gr.State("")
+    form.group(
+        "mask",
+        Group(
+            (editor, painted_on),
+            lambda values: read(engine.inputs, editor, values[0]),
+            lambda request: shown(engine.inputs, request.image, request.mask),
+        ),
+    )
+    image = form.widgets["image"]
+
+    def follow(value: Any, painted_on: str) -> Sequence[Any]:
+        """Another picture has been chosen: a mask for the one before is of no use."""
+        chosen = _reference(engine.inputs, value, "image")
+        if chosen and chosen.sha256 == painted_on:
+            return gr.skip(), gr.skip()
+        return shown(engine.inputs, chosen, None)
+
+    def begin_anew(value: Any, file: Any = None) -> Sequence[Any]:
+        chosen, mask = _reference(engine.inputs, value, "image"), _reference(engine.inputs, file, "mask")
+        return shown(engine.inputs, chosen, mask)
+
+    update(image.change, follow, [image, painted_on], [editor, painted_on])
+    update(clear.click, begin_anew, image, [editor, painted_on])
+    update(load.upload, begin_anew, [image, load], [editor, painted_on])
+
+
+def _reference(inputs: Inputs, file: Any, field: str) -> ImageRef | None:
+    """The uploaded `file`; None where there is none of use, which is said once it is to be drawn."""
+    try:
+        return reference(inputs, file, field) if file else None
+    except InvalidField:
+        return None
+
+
+def shown(inputs: Inputs, image: ImageRef | None, mask: ImageRef | None) -> Sequence[Any]:
+    """The editor's value for a picture and its mask, and the name of the picture that is painted on."""
+    try:
+        picture = on_white(inputs.open(image)) if image else None
+        layer = painted(inputs.open(mask)) if mask else None
+    except ImageMissing:
+        return None, ""
+    return (None, "") if picture is None or image is None else (editor_value(picture, layer), image.sha256)
+
+
+def editor_value(picture: Image.Image, mask: Image.Image | None) -> dict[str, Any]:
+    """`picture` (RGB) to paint on, with `mask` (one channel) painted already."""
+    background = picture.copy()
+    background.thumbnail((EDITOR_SIDE, EDITOR_SIDE))
+    layers = []
+    if mask is not None:
+        layer = Image.new("RGBA", background.size, PAINT)
+        layer.putalpha(mask.resize(background.size, Image.Resampling.NEAREST))
+        layers.append(layer)
+    composite = background.convert("RGBA")
+    for layer in layers:
+        composite.alpha_composite(layer)
+    return {"background": background, "layers": layers, "composite": composite}
+
+
+def read(inputs: Inputs, editor: gr.ImageEditor, value: Any) -> ImageRef | None:
+    """What is painted, kept as a mask; None where nothing is."""
+    layers = [layer for layer in _layers(editor, value) if layer is not None]
+    if not layers:
+        return None
+    covered = np.max([np.asarray(layer.convert("RGBA").getchannel("A")) for layer in layers], axis=0)
+    if covered.max() < 128:
+        return None
+    return inputs.keep(Image.merge("RGB", [Image.fromarray(np.where(covered >= 128, 255, 0).astype(np.uint8))] * 3))
+
+
+def _layers(editor: gr.ImageEditor, value: Any) -> Sequence[Image.Image]:
+    """The painted layers. Browsers send them aside and name them by an id."""
+    if not isinstance(value, Mapping):
+        return ()
+    if identifier := value.get("id"):
+        sent = editor.blob_storage.get(str(identifier))
+        while len(editor.blob_storage) > KEPT_BLOBS:
+            editor.blob_storage.pop(next(iter(editor.blob_storage)))
+        contents = sent.layers if sent else ()
+    else:
+        contents = [Path(uploaded(layer, "mask")).read_bytes() for layer in value.get("layers") or ()]
+    return [_image(content) for content in contents if content]
+
+
+def _image(content: bytes) -> Image.Image:
+    return decode(content, "mask")[0]
