@@ -120,6 +120,14 @@ NegativePrompt = Annotated[
     BeforeValidator(encodable),
     AfterValidator(prompts.check),
 ]
+StyleNames = Annotated[
+    tuple[Annotated[str, Field(max_length=100), BeforeValidator(encodable)], ...],
+    Field(
+        max_length=16,
+        description="Styles whose words are laid around the prompts, in this order.",
+        json_schema_extra=_extra("E-STYLE-UNKNOWN", "Styles", "basic"),
+    ),
+]
 CheckpointName = Annotated[
     str,
     Field(

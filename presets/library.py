@@ -17,39 +17,29 @@ left out and told. Names from outside are only ever looked up in the list.
 import io
 import os
 import re
-import sys
 import unicodedata
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from PIL import Image
 
+from presets import toml_files
 from presets.errors import UserError, shortened
 from presets.fields import without_control_characters
 from presets.names import match_name, near_names, writable
 from presets.partial import accepted
 from presets.requests import KINDS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+from presets.toml_files import FORMAT_VERSION, FileRefused
 
 BUILTIN = Path(__file__).parent / "builtin"
-FORMAT_VERSION = 1
-SIZE_LIMIT = 256 * 2**10
 TITLE_LIMIT = 80
 HELP_LIMIT = 200
 FILES_LIMIT = 1000
 THUMBNAIL_SIDE = 128
 """Pixels of the longer side."""
 
-_DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){33}""")
-"""a.b.c ... of more than 33 parts: the memory that reading it takes grows with the square of their number."""
 _KNOWN = ("easel", "kind", "title", "help", "settings")
 
 
@@ -61,12 +51,6 @@ class PresetNotFound(UserError):
     def __init__(self, name: str, near: list[str]):
         hint = f" Did you mean {shortened(near[0])}?" if near else ""
         super().__init__(f"No preset is called {shortened(name)}.{hint}", field="preset")
-
-
-class PresetRefused(UserError):
-    """A preset that cannot be read, saved, renamed or deleted."""
-
-    code = "E-PRESET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +88,7 @@ class Library:
 
     def problems(self, kind: str) -> list[str]:
         """A sentence for each file that is skipped."""
-        return [problem.message for problem, _ in self._read(kind) if isinstance(problem, PresetRefused)]
+        return [problem.message for problem, _ in self._read(kind) if isinstance(problem, FileRefused)]
 
     def find(self, kind: str, name: str) -> Preset:
         """The preset of that name or title, in any case. Raises `PresetNotFound`."""
@@ -115,45 +99,45 @@ class Library:
     ) -> Preset:
         """Keep `values` as an own preset; with `overwrite` also instead of the own one of that title.
 
-        Raises `PresetRefused` where the title cannot be, or is taken.
+        Raises `FileRefused` where the title cannot be, or is taken.
         """
         title = checked_title(title)
         before = next((preset for preset in self.presets(kind) if preset.title.lower() == title.lower()), None)
         if before and not (overwrite and before.is_own and not before.is_newer):
             hint = "choose “Replace”, or another name" if before.is_own else "choose another name"
-            raise PresetRefused(f"There is a preset called {shortened(title)} already: {hint}.", field="title")
+            raise FileRefused(f"There is a preset called {shortened(title)} already: {hint}.", field="title")
         path = self._find(kind, before.name)[1] if before else self._free_path(kind, title)
         return self._written(path, kind, {**_head(kind, title, help), "settings": _writable(values)})
 
     def rename(self, kind: str, name: str, title: str) -> Preset:
         """Give an own preset another title; all other keys of its file stay.
 
-        Raises `PresetRefused`, `PresetNotFound`.
+        Raises `FileRefused`, `PresetNotFound`.
         """
         preset, path = self._changeable(kind, name)
         title = checked_title(title)
         if any(other.title.lower() == title.lower() and other.name != preset.name for other in self.presets(kind)):
-            raise PresetRefused(f"There is a preset called {shortened(title)} already.", field="title")
-        return self._written(path, kind, {**_content(path), "title": title})
+            raise FileRefused(f"There is a preset called {shortened(title)} already.", field="title")
+        return self._written(path, kind, {**toml_files.read(path), "title": title})
 
     def delete(self, kind: str, name: str) -> None:
-        """Remove an own preset and its thumbnail. Raises `PresetRefused`, `PresetNotFound`."""
+        """Remove an own preset and its thumbnail. Raises `FileRefused`, `PresetNotFound`."""
         _, path = self._changeable(kind, name)
         try:
             path.unlink(missing_ok=True)
             path.with_suffix(".webp").unlink(missing_ok=True)
         except OSError as error:
-            raise PresetRefused(f"{shortened(name)} could not be deleted: {error.strerror}.") from None
+            raise FileRefused(f"{shortened(name)} could not be deleted: {error.strerror}.") from None
 
     def add_file(self, path: Path) -> Preset:
         """Keep a copy of a preset's file as an own preset; a number is added to a title that is taken.
 
-        Raises `PresetRefused` where the file cannot be used.
+        Raises `FileRefused` where the file cannot be used.
         """
-        content = _content(path)
+        content = toml_files.read(path)
         kind = content.get("kind")
         if not isinstance(kind, str) or kind not in KINDS:
-            raise PresetRefused(f"{shortened(path.name)} does not say which kind of preset it is ({', '.join(KINDS)}).")
+            raise FileRefused(f"{shortened(path.name)} does not say which kind of preset it is ({', '.join(KINDS)}).")
         given = _preset(path, content, kind, is_own=True)
         title = self._free_title(kind, given.title)
         return self._written(self._free_path(kind, title), kind, {**content, "title": title})
@@ -173,18 +157,18 @@ class Library:
     def _changeable(self, kind: str, name: str) -> tuple[Preset, Path]:
         preset, path = self._find(kind, name)
         if not preset.is_own:
-            raise PresetRefused(f"{shortened(preset.title)} is built in and cannot be changed; save one of your own.")
+            raise FileRefused(f"{shortened(preset.title)} is built in and cannot be changed; save one of your own.")
         if preset.is_newer:
-            raise PresetRefused(f"{shortened(preset.title)} was written by a newer Easel and can only be read.")
+            raise FileRefused(f"{shortened(preset.title)} was written by a newer Easel and can only be read.")
         return preset, path
 
-    def _read(self, kind: str) -> Iterator[tuple[Preset | PresetRefused, Path]]:
+    def _read(self, kind: str) -> Iterator[tuple[Preset | FileRefused, Path]]:
         names: set[str] = set()
         for folder, is_own in ((self._builtin, False), (self._own, True)):
             for path in _files(folder, kind):
                 try:
-                    preset = _preset(path, _content(path), kind, is_own=is_own)
-                except PresetRefused as problem:
+                    preset = _preset(path, toml_files.read(path), kind, is_own=is_own)
+                except FileRefused as problem:
                     yield problem, path
                 else:
                     name = _numbered(preset.name, names, " ({})")
@@ -192,28 +176,21 @@ class Library:
                     yield replace(preset, name=name), path
 
     def _written(self, path: Path, kind: str, content: Mapping[str, Any]) -> Preset:
-        try:
-            text = tomlkit.dumps(content)
-        except RecursionError:
-            raise PresetRefused("The preset is nested too deeply.") from None
-        data = text.encode("utf-8")
-        if len(data) > SIZE_LIMIT:
-            raise PresetRefused(f"The preset has {len(data):,} bytes; at most {SIZE_LIMIT:,} are allowed.")
-        _write(path, data)
+        toml_files.write(path, content)
         written = [preset for preset, file in self._read(kind) if file == path and isinstance(preset, Preset)]
         if not written:
-            raise PresetRefused("The preset was removed by somebody else while it was saved.")
+            raise FileRefused("The preset was removed by somebody else while it was saved.")
         return written[0]
 
     def _free_path(self, kind: str, title: str) -> Path:
         """A file of the own presets that there is not yet, its name made of the letters and digits of `title`."""
         if self._own is None or kind not in KINDS:
-            raise PresetRefused("There is no folder for presets of your own.")
+            raise FileRefused("There is no folder for presets of your own.")
         folder = self._own / kind
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PresetRefused(f"The folder of presets cannot be made: {error.strerror}.") from None
+            raise FileRefused(f"The folder of presets cannot be made: {error.strerror}.") from None
         plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii").lower()
         stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "preset"
         taken = {preset.name for preset in self.presets(kind)} | {path.stem.lower() for path in folder.glob("*.toml")}
@@ -228,13 +205,13 @@ def _head(kind: str, title: str, help: str) -> dict[str, Any]:
 
 
 def checked_title(title: str) -> str:
-    """`title` without control characters and outer spaces. Raises `PresetRefused` where that is no title."""
+    """`title` without control characters and outer spaces. Raises `FileRefused` where that is no title."""
     plain = " ".join(writable(without_control_characters(title)).split())
     if not plain:
-        raise PresetRefused("A preset needs a name.", field="title")
+        raise FileRefused("A preset needs a name.", field="title")
     if len(plain) > TITLE_LIMIT:
         message = f"A preset's name has at most {TITLE_LIMIT} characters; {shortened(plain)} has {len(plain):,}."
-        raise PresetRefused(message, field="title")
+        raise FileRefused(message, field="title")
     return plain
 
 
@@ -287,36 +264,11 @@ def _files(folder: Path | None, kind: str) -> list[Path]:
     return [folder / kind / f"{stem}.toml" for stem in usable[:FILES_LIMIT]]
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """The TOML of a file. Raises `PresetRefused`."""
-    name = shortened(path.name)
-    try:
-        if not path.is_file():
-            raise PresetRefused(f"{name} is no file.")
-        if path.stat().st_size > SIZE_LIMIT:
-            raise PresetRefused(f"{name} has {path.stat().st_size:,} bytes; a preset has at most {SIZE_LIMIT:,}.")
-        return _parsed(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise PresetRefused(f"{name} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        reason = str(error)[:120] if isinstance(error, tomllib.TOMLDecodeError) else "it is not plain TOML in UTF-8"
-        raise PresetRefused(f"{name} is no preset: {reason}.") from None
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """TOML read. Raises `ValueError` or `RecursionError`."""
-    if _DEEP_KEY.search(text):
-        raise ValueError("A key has too many parts.")
-    return tomllib.loads(text)
-
-
 def _preset(path: Path, content: Mapping[str, Any], kind: str, *, is_own: bool) -> Preset:
     version = content.get("easel", FORMAT_VERSION)
-    if type(version) is not int or version < 1:
-        raise PresetRefused(f"{shortened(path.name)} is no preset: its version is {shortened(version)}.")
     settings = content.get("settings", {})
     if content.get("kind", kind) != kind or not isinstance(settings, dict):
-        raise PresetRefused(f"{shortened(path.name)} is no preset of the kind {kind}.")
+        raise FileRefused(f"{shortened(path.name)} is no preset of the kind {kind}.")
     values, problems = accepted(KINDS[kind], _readable(kind, settings))
     notes = [f"{shortened(key)} is not known here." for key in content if key not in _KNOWN]
     if version > FORMAT_VERSION:
@@ -338,15 +290,3 @@ def _preset(path: Path, content: Mapping[str, Any], kind: str, *, is_own: bool) 
 def _line(value: Any, limit: int) -> str:
     """`value` as one line of text, if it is text."""
     return " ".join(without_control_characters(value).split())[:limit] if isinstance(value, str) else ""
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all. Raises `PresetRefused`."""
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise PresetRefused(f"The preset could not be saved: {error.strerror}.") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -104,6 +104,7 @@ class Drawing(Request):
 
     prompt: fields.Prompt
     negative_prompt: fields.NegativePrompt = ""
+    styles: fields.StyleNames = ()
     checkpoint: fields.CheckpointName = ""
     steps: fields.Steps = 20
     width: fields.Width = None

@@ -9,7 +9,7 @@ from pipelines.engine.jobs import Engine
 from presets.errors import UserError
 from presets.fields import RANDOM_SEED
 from presets.samplers import SCHEDULES_OF
-from tabs import checkpoint, loras
+from tabs import checkpoint, loras, styles
 from tabs.form import Form
 from tabs.output import Output, Pictures
 from tabs.run import connect
@@ -26,6 +26,7 @@ def build(engine: Engine, form: Form, *, given: Place | None, settings: Place | 
         with gr.Column(elem_classes="words"):
             _put(given, engine, form)
             counters = {name: _prompt(form, name, hint) for name, hint in _HINTS.items()}
+            styles.build(engine, form)
             generate, cancel = _buttons(form)
         with gr.Column(elem_classes="settings"):
             chosen = checkpoint.build(engine, form)

@@ -137,8 +137,9 @@ class Form(Generic[RequestType]):
         others."""
         typed = {name: self._typed(name, value) for name, value in values.items() if name in self.kind.model_fields}
         changes: list[Any] = [self._shown(typed[name]) if name in typed else gr.skip() for name in self.widgets]
+        request = self.kind.model_construct(**typed)
         for name, group in self.groups.items():
-            changes += group.show(typed[name]) if name in typed else [gr.skip()] * len(group.components)
+            changes += group.show(request) if name in typed else [gr.skip()] * len(group.components)
         return changes
 
     def _typed(self, name: str, value: Any) -> Any:

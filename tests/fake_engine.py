@@ -32,6 +32,7 @@ from pipelines.engine.jobs import (
 from presets.errors import UserError
 from presets.images import Inputs
 from presets.requests import AnyRequest
+from presets.styles import Styles
 
 STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), size_bytes=40_000_000)
 
@@ -57,6 +58,7 @@ class FakeEngine:
     ):
         self.folder = folder
         self.inputs = Inputs(folder / "inputs")
+        self.styles = Styles()
         self.refusal = refusal
         self.failure = failure
         self.step_seconds = step_seconds
@@ -79,7 +81,7 @@ class FakeEngine:
     def submit(self, request: AnyRequest) -> Job:
         if self.refusal:
             raise self.refusal
-        request = request.examined(self.inputs)
+        request = self.styles.applied(request).examined(self.inputs)
         default = self.checkpoints[0]
         job = Job(request.resolved(request.checkpoint or default.name, default.native_size), self._cancel)
         job.put(Queued(position=1))

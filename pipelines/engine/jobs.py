@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from presets.errors import UserError
 from presets.images import Inputs
 from presets.requests import AnyRequest
+from presets.styles import Styles
 
 
 class _Event(BaseModel):
@@ -308,10 +309,11 @@ class EngineStatus(BaseModel):
 class Engine(Protocol):
     """The one seam between faces and work. Every method returns at once and may be called from any thread.
 
-    `inputs` keeps the pictures that requests name.
+    `inputs` keeps the pictures that requests name, `styles` are those that they can name.
     """
 
     inputs: Inputs
+    styles: Styles
 
     def submit(self, request: AnyRequest) -> Job:
         """Queue a request. Raises `UserError` if it cannot work as far as can be told by now."""

@@ -41,6 +41,7 @@ from presets.errors import InvalidField, UserError
 from presets.images import Inputs
 from presets.requests import AnyRequest
 from presets.settings import Settings
+from presets.styles import Styles
 
 _log = logging.getLogger("easel.engine")
 
@@ -71,6 +72,7 @@ class LocalEngine:
 
     def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
         self.inputs = Inputs(settings.inputs)
+        self.styles = Styles(settings.presets / "styles.toml")
         self._settings = settings
         self._runners = runners
         self._catalog = catalog_of(settings)
@@ -231,7 +233,7 @@ class LocalEngine:
     def _resolve(self, request: AnyRequest) -> AnyRequest:
         model = self._catalog.find(request.checkpoint)
         model.check_task(request.kind)
-        request = request.examined(self.inputs)
+        request = self.styles.applied(request).examined(self.inputs)
         grid = FAMILIES[model.family].grid
         resolved = request.resolved(checkpoint=model.name, native_size=model.native_size, grid=grid)
         if resolved.vae:

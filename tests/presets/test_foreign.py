@@ -10,8 +10,9 @@ from PIL import Image, PngImagePlugin
 from presets.available import Available
 from presets.exif import write_texts
 from presets.foreign import NoPicture, PictureInfo, read_info
+from presets.images import ImageRef
 from presets.metadata import ENCODERS
-from presets.requests import TextToImage
+from presets.requests import ImageToImage, Inpaint, TextToImage
 
 HERE = Available({"Storybook": "", "dreamshaper_8": "879db523c3" + "0" * 54}, ("styles/ink", "wool"), ("sharp",))
 HOUSE = TextToImage(prompt="a house <lora:ink:0.5>", checkpoint="Storybook", seed=7, width=128, height=128)
@@ -313,6 +314,24 @@ def test_our_own_is_exact_and_only_what_is_missing_is_left_out():
         found = read_info(own, Available({"Other": ""}, ()))
         assert [missing.what for missing in found.missing] == ["checkpoint", "LoRA"]
         assert found.request == HOUSE.model_copy(update={"prompt": "a house", "checkpoint": ""})
+
+
+GIVEN = ImageRef(sha256="ab" * 32, width=64, height=64)
+
+
+@pytest.mark.parametrize(
+    "request_of_kind",
+    [
+        ImageToImage(prompt="a house", checkpoint="Storybook", image=GIVEN, strength=0.3, seed=7),
+        Inpaint(prompt="a house", checkpoint="Storybook", image=GIVEN, mask=GIVEN, extend_left=8, seed=7),
+    ],
+    ids=lambda request: request.kind,
+)
+@pytest.mark.parametrize("encode", ENCODERS.values())
+def test_requests_that_name_pictures_are_exact_too(request_of_kind, encode):
+    own = io.BytesIO(encode(Image.new("RGB", (8, 8)), request_of_kind, {}))
+    found = read_info(own, HERE)
+    assert (found.request, found.refused, found.missing) == (request_of_kind, (), ())
 
 
 def test_our_own_checkpoint_is_found_by_its_hash_under_another_name():

@@ -9,9 +9,10 @@ from PIL import Image
 
 from presets.available import Available, localised
 from presets.checks import parse
-from presets.library import BUILTIN, SIZE_LIMIT, Library, PresetNotFound, PresetRefused, thumbnail_of
+from presets.library import BUILTIN, Library, PresetNotFound, thumbnail_of
 from presets.partial import accepted
 from presets.requests import KINDS, LoraUse, TextToImage
+from presets.toml_files import SIZE_LIMIT, FileRefused
 
 KIND = "text-to-image"
 HOUSE = TextToImage(prompt="a house", steps=8, width=128, loras=(LoraUse(name="ink", strength=0.5),))
@@ -88,14 +89,14 @@ def test_whatever_the_title_is_the_file_lies_in_its_folder_and_the_title_is_kept
 
 @pytest.mark.parametrize("title", ["", "  ", "\n\0", "x" * 81])
 def test_a_title_that_is_none_is_refused(library, own, title):
-    with pytest.raises(PresetRefused, match="E-PRESET"):
+    with pytest.raises(FileRefused, match="E-PRESET"):
         library.save(KIND, title, {})
     assert list((own / KIND).iterdir()) == []
 
 
 def test_a_title_that_is_taken_is_refused_unless_it_is_to_be_replaced(library):
     library.save(KIND, "Mine", {"steps": 3})
-    with pytest.raises(PresetRefused, match="already"):
+    with pytest.raises(FileRefused, match="already"):
         library.save(KIND, "mine", {"steps": 4})
     library.save(KIND, "mine", {"steps": 4}, overwrite=True)
     assert [preset.values for preset in library.presets(KIND)] == [{"steps": 4}]
@@ -111,9 +112,9 @@ def test_built_in_presets_cannot_be_changed(own):
     library = Library(own)
     name = library.presets(KIND)[0].name
     for change in (lambda: library.delete(KIND, name), lambda: library.rename(KIND, name, "Other")):
-        with pytest.raises(PresetRefused, match="built in"):
+        with pytest.raises(FileRefused, match="built in"):
             change()
-    with pytest.raises(PresetRefused, match="another name"):
+    with pytest.raises(FileRefused, match="another name"):
         library.save(KIND, library.presets(KIND)[0].title, {}, overwrite=True)
 
 
@@ -196,7 +197,7 @@ def test_a_newer_preset_is_used_but_not_changed(library, own):
     preset = library.find(KIND, "Mine")
     assert (preset.values, preset.is_newer) == ({"steps": 3}, True)
     assert "newer Easel" in preset.warnings[0]
-    with pytest.raises(PresetRefused, match="newer"):
+    with pytest.raises(FileRefused, match="newer"):
         library.delete(KIND, "Mine")
 
 
@@ -209,19 +210,19 @@ def test_a_title_and_help_of_the_wrong_type_or_length_break_nothing(library, own
 @pytest.mark.parametrize("text", ["", "kind = 7", 'kind = "make-coffee"', "x = ", 'kind = "text-to-image"\neasel = 0'])
 def test_an_import_that_is_no_preset_is_refused_with_a_sentence(library, tmp_path, text):
     (tmp_path / "given.toml").write_text(text)
-    with pytest.raises(PresetRefused, match="given.toml"):
+    with pytest.raises(FileRefused, match="given.toml"):
         library.add_file(tmp_path / "given.toml")
     assert library.presets(KIND) == []
 
 
 def test_more_than_fits_into_a_preset_is_refused(library):
-    with pytest.raises(PresetRefused, match="at most"):
+    with pytest.raises(FileRefused, match="at most"):
         library.save(KIND, "Long", {"prompt": "x" * SIZE_LIMIT})
     assert library.presets(KIND) == []
 
 
 def test_without_a_folder_of_ones_own_nothing_is_saved():
-    with pytest.raises(PresetRefused):
+    with pytest.raises(FileRefused):
         Library().save(KIND, "Mine", {})
 
 

@@ -145,3 +145,9 @@ def test_on_the_command_line_what_is_given_is_laid_over_the_preset(engine, libra
 def test_on_the_command_line_an_unknown_preset_is_refused_with_the_nearest(engine, tmp_path, capsys):
     assert run(engine, tmp_path, "--preset", "House by the see") == 2
     assert "Did you mean 'House by the sea'? [E-PRESET-UNKNOWN]" in capsys.readouterr().err
+
+
+def test_a_job_is_given_the_words_of_its_styles_and_so_its_settings_are_honest(engine, tmp_path, capsys):
+    assert run(engine, tmp_path, "--prompt", "a cat", "--steps", "1", "--styles", "at night") == 0
+    request = json.loads(capsys.readouterr().out)["pictures"][0]["request"]
+    assert (request["prompt"], request["styles"]) == ("a cat at night with stars", [])
