@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
-PIXEL = 4
+PIXEL = 8
 """Side of a pixel-art block, in pixels of a 128 px picture."""
 
 
