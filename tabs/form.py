@@ -10,7 +10,8 @@ from gradio.components import Component
 
 from presets.checks import field_extra, parse
 from presets.errors import InvalidField
-from presets.images import ImageMissing, ImageRef, Inputs
+from presets.images import ImageMissing, ImageRef
+from presets.inputs import Inputs
 from presets.requests import Request, RequestType
 from tabs.uploads import reference
 

@@ -30,7 +30,7 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest
 
 STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), size_bytes=40_000_000)
