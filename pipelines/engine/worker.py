@@ -50,7 +50,7 @@ from pipelines.engine.jobs import (
 )
 from presets.errors import UserError
 from presets.gallery import Gallery
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest, Request
 from presets.settings import Settings
 
