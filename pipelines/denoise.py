@@ -343,6 +343,7 @@ class _Steps:
 
     def _foreseen(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents without noise: equations 12 and 15 of https://arxiv.org/abs/2202.00512, guidance applied."""
+        sample = sample[:, : output.shape[1]]  # what stands behind is a mask and what is beside it
         if self._pipe.do_classifier_free_guidance:
             negative, positive = output.chunk(2)
             output = negative + self._pipe.guidance_scale * (positive - negative)
@@ -357,6 +358,8 @@ class _Steps:
     def _foreseen_in_flow(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents at the end of the straight way that the output points along (equation 13 of
         https://arxiv.org/abs/2403.03206)."""
+        if sample.ndim == 3:
+            sample = sample[..., : output.shape[-1]]
         if len(sample) == 2:
             negative, positive = output.chunk(2)
             output = negative + self._pipe.guidance_scale * (positive - negative)

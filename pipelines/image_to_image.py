@@ -11,7 +11,7 @@ from pipelines.drawing import Work, draw
 from pipelines.engine.context import Context
 from pipelines.resizing import RESIZED, stretched
 from presets.fields import SIDE_STEP
-from presets.images import on_white
+from presets.inputs import on_white
 from presets.requests import ImageToImage
 from presets.sizes import on_grid
 

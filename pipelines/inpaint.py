@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import FluxFillPipeline
 from PIL import Image
 
 from pipelines import masks
@@ -17,8 +18,11 @@ from pipelines.engine.context import Context
 from pipelines.masks import Box
 from pipelines.resizing import stretched
 from presets.errors import UserError
-from presets.images import on_white, painted
+from presets.inputs import on_white
 from presets.requests import Inpaint
+
+_WITH_MASK = 9
+"""Channels that a UNet made for inpainting reads: latents, mask, and the latents of what is beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def run(request: Inpaint, context: Context) -> None:
     scene = scene_of(
         request,
         context.inputs.open(request.image),
-        painted(context.inputs.open(request.mask, "mask")) if request.mask else None,
+        context.inputs.painted(request.mask) if request.mask else None,
     )
     work = Work(
         begin=functools.partial(from_scene, scene=scene),
@@ -91,19 +95,21 @@ def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: S
     mask = masks.in_blocks(_seen(scene, size), pipe.vae_scale_factor)
     if request.content == "fill":
         image = masks.filled_in(image, mask)
-    latents = encode(pipe, image, generator)
-    hidden = latents
-    if denoiser_of(pipe).config.in_channels != latents.shape[1]:
-        grey = np.where(mask[..., None], np.uint8(127), np.asarray(image))
-        hidden = encode(pipe, Image.fromarray(grey), generator)
-    return {
-        "image": _begun(latents, mask[:: pipe.vae_scale_factor, :: pipe.vae_scale_factor], request, generator),
+    start = {
         "mask_image": torch.from_numpy(mask)[None, None].float(),
-        "masked_image_latents": hidden,
         "strength": request.strength,
         "width": size[0],
         "height": size[1],
     }
+    if isinstance(pipe, FluxFillPipeline):  # takes no latents
+        return {**start, "image": image}
+    latents = encode(pipe, image, generator)
+    hidden = latents
+    if denoiser_of(pipe).config.in_channels == _WITH_MASK:
+        grey = np.where(mask[..., None], np.uint8(127), np.asarray(image))
+        hidden = encode(pipe, Image.fromarray(grey), generator)
+    begun = _begun(latents, mask[:: pipe.vae_scale_factor, :: pipe.vae_scale_factor], request, generator)
+    return {**start, "image": begun, "masked_image_latents": hidden}
 
 
 def _seen(scene: Scene, size: tuple[int, int]) -> np.ndarray:

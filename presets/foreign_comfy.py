@@ -13,6 +13,8 @@ from presets.foreign_samplers import sampling
 from presets.told import LoraTold, Told, known, list_of, object_of, text_of
 
 NODES_LIMIT = 5000
+LINKS_LIMIT = 200_000
+"""Links followed in one graph, all walks together. A workflow of a hundred nodes takes some thousand."""
 
 _Inputs = Mapping[str, Any]
 _BRACKET = re.compile(r"(?<!\\)([\[\]])")
@@ -30,6 +32,7 @@ class _Graph:
         nodes = list(content.items())[:NODES_LIMIT]
         self.nodes: dict[str, _Inputs] = {key: object_of(object_of(node).get("inputs")) for key, node in nodes}
         self.classes = {key: text_of(object_of(node).get("class_type")) for key, node in nodes}
+        self._left = LINKS_LIMIT
 
     def linked(self, value: Any) -> str | None:
         """The node that a link leads to, or None where `value` is no link."""
@@ -45,7 +48,11 @@ class _Graph:
         for key in waiting:
             inputs = self.nodes[key]
             yield key, inputs
-            for name in inputs if names is None else names:
+            followed = tuple(inputs) if names is None else names
+            self._left -= len(followed)
+            if self._left < 0:
+                return
+            for name in followed:
                 following = self.linked(inputs.get(name))
                 if following is not None and following not in seen:
                     seen.add(following)

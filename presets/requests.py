@@ -9,7 +9,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,8 +17,11 @@ from pydantic_core import PydanticCustomError
 from presets import fields, prompts, sizes
 from presets.checks import parse
 from presets.errors import InvalidField, shortened
-from presets.images import PIXEL_LIMIT, SIDE_LIMIT, ImageRef, Inputs, painted
+from presets.images import PIXEL_LIMIT, SIDE_LIMIT, ImageRef
 from presets.samplers import SCHEDULES_OF
+
+if TYPE_CHECKING:
+    from presets.inputs import Inputs
 
 RequestType = TypeVar("RequestType", bound="Request")
 DrawingType = TypeVar("DrawingType", bound="Drawing")
@@ -64,7 +67,7 @@ class Request(BaseModel):
         notes = (note for field, picture in self.pictures.items() if field != "mask" for note in picture.notes)
         return (*cleaned, *notes, *self._told)
 
-    def examined(self: RequestType, inputs: Inputs) -> RequestType:
+    def examined(self: RequestType, inputs: "Inputs") -> RequestType:
         """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
         for field, picture in self.pictures.items():
             inputs.check(picture, field)
@@ -370,12 +373,12 @@ class Inpaint(Redrawing):
             own.append(f"The mask was brought from {_times(self.mask.size)} to {_times(self.image.size)} pixels.")
         return (*super().warnings, *own)
 
-    def examined(self, inputs: Inputs) -> "Inpaint":
+    def examined(self, inputs: "Inputs") -> "Inpaint":
         """Raises `InvalidField` for a mask under which nothing is redrawn, and tells of one that spares nothing."""
         examined = super().examined(inputs)
         if self.mask is None:
             return examined
-        colours = {value for _, value in painted(inputs.open(self.mask, "mask")).getcolors() or ()}
+        colours = {value for _, value in inputs.painted(self.mask).getcolors() or ()}
         masked = {255 - value if self.invert_mask else value for value in colours if isinstance(value, int)}
         if masked == {0} and not any(self.extensions):
             what = "covers all and is inverted" if self.invert_mask else "is empty"

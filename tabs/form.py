@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from presets.checks import field_extra, parse
 from presets.errors import InvalidField
-from presets.images import ImageMissing, ImageRef, Inputs
+from presets.images import ImageMissing, ImageRef
+from presets.inputs import Inputs
 from presets.requests import Request, RequestType
 from tabs.uploads import reference
 

@@ -11,7 +11,8 @@ from PIL import Image
 from pipelines.engine.jobs import Engine
 from presets.checks import field_extra, field_schemas
 from presets.errors import InvalidField
-from presets.images import ImageMissing, ImageRef, Inputs, decode, on_white, painted
+from presets.images import ImageMissing, ImageRef
+from presets.inputs import Inputs, decode, on_white
 from tabs.form import Form, Group
 from tabs.updates import update
 from tabs.uploads import reference, uploaded
@@ -85,7 +86,7 @@ def shown(inputs: Inputs, image: ImageRef | None, mask: ImageRef | None) -> Sequ
     """The editor's value for a picture and its mask, and the name of the picture that is painted on."""
     try:
         picture = on_white(inputs.open(image)) if image else None
-        layer = painted(inputs.open(mask)) if mask else None
+        layer = inputs.painted(mask) if mask else None
     except ImageMissing:
         return None, ""
     return (None, "") if picture is None or image is None else (editor_value(picture, layer), image.sha256)

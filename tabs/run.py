@@ -161,7 +161,7 @@ def _updates(engine: Engine, output: Output, job: Job, event: Event) -> Updates:
         case Failed():
             return {output.status: markup.error(f"{event.message} [{event.code}]")}
         case Finished() | Stopped():
-            return {output.status: markup.notice(ending_line(job, event), warnings_of(job))}
+            return {output.status: markup.notice(ending_line(job, event), notes_of(job))}
         case Warned():
             return {output.status: markup.notice(event.message)}
     return {}
@@ -227,9 +227,9 @@ def ending_line(job: Job, event: Finished | Stopped) -> str:
     return f"{pictures} in {total:.1f} s" if total else f"{pictures} made"
 
 
-def warnings_of(job: Job) -> list[str]:
-    """What the job's pictures carry as warnings, each once."""
-    return list(dict.fromkeys(warning for saved in job.saved for warning in saved.warnings))
+def notes_of(job: Job) -> list[str]:
+    """What is told of the job's pictures, and what they carry as warnings, each once."""
+    return list(dict.fromkeys(note for saved in job.saved for note in (*saved.notes, *saved.warnings)))
 
 
 def watch_start(engine: Engine, page: gr.Blocks, place: gr.HTML) -> None:

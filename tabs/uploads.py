@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from presets.checks import field_extra
 from presets.errors import InvalidField
-from presets.images import ImageRef, Inputs
+from presets.images import ImageRef
+from presets.inputs import Inputs
 
 _STAND_IN = ImageRef(sha256="0" * 64, width=64, height=64)
 

@@ -30,7 +30,7 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest
 from presets.styles import Styles
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
 from presets.gallery import Gallery
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from presets.errors import UserError
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest
 from presets.styles import Styles
 

@@ -38,7 +38,7 @@ from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.tokens import TokenCounter
 from presets.errors import InvalidField, UserError
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest
 from presets.settings import Settings
 from presets.styles import Styles

@@ -53,7 +53,7 @@ from pipelines.engine.jobs import (
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
 from presets.errors import UserError
 from presets.gallery import Gallery
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import AnyRequest, Request
 from presets.settings import Settings
 

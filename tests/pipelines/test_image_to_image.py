@@ -11,7 +11,7 @@ from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.errors import Cancelled
 from pipelines.image_to_image import from_picture
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import ImageToImage
 from tests.checkpoints import tiny_sdxl
 

@@ -12,12 +12,14 @@ from pipelines import masks
 from pipelines.denoise import Watch, decode, denoise
 from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
+from pipelines.engine.preview import LatentMap
 from pipelines.inpaint import OutsideChanged, check, finished, from_scene, scene_of
-from presets.images import Inputs, painted
+from presets.inputs import Inputs, painted
 from presets.requests import Inpaint
 from tests.checkpoints import tiny_sdxl
 
 SIZE = (128, 64)
+USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
 
 
 def scene(size=SIZE, mode="RGB"):
@@ -51,7 +53,7 @@ def request(tmp_path, image=None, mask_image=None, **values):
     return Inpaint(**usual | values).resolved("", (128, 128))
 
 
-def drawn(pipe, request, image=None, mask_image=None):
+def drawn(pipe, request, image=None, mask_image=None, latent_map=None):
     """The finished picture and its scene."""
     seen = scene_of(request, image or scene(), None if mask_image is False else painted(mask_image or mask()))
 
@@ -59,7 +61,7 @@ def drawn(pipe, request, image=None, mask_image=None):
         return from_scene(pipe, picture, generator, seen)
 
     conditioning = Conditioner().encode(pipe, request.prompt, request.negative_prompt)
-    latents = denoise(pipe, conditioning, request, Watch(lambda _: None), begin)
+    latents = denoise(pipe, conditioning, request, Watch(lambda _: None, latent_map=latent_map), begin)
     return finished(seen, decode(pipe, latents, print)), seen
 
 
@@ -167,7 +169,7 @@ def test_a_checkpoint_made_for_inpainting_is_shown_the_mask_and_what_is_beside_i
     pipe.set_progress_bar_config(disable=True)
     seen = []
     unet.register_forward_hook(lambda _, arguments, __: seen.append(arguments[0]))
-    result, _ = drawn(pipe, request(tmp_path))
+    result, _ = drawn(pipe, request(tmp_path), latent_map=USUAL)
     assert seen[0].shape[1] == 9
     assert seen[0][0, 4].bool().tolist() == (np.asarray(mask())[::8, ::8] > 0).tolist()
     assert result.notes == ("0 px changed outside the mask",)

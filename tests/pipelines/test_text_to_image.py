@@ -13,7 +13,7 @@ from pipelines.engine.jobs import Progress, Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
 from presets.gallery import Gallery
-from presets.images import Inputs
+from presets.inputs import Inputs
 from presets.requests import TextToImage
 
 

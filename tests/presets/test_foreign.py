@@ -420,6 +420,13 @@ def test_a_hostile_text_is_shown_and_breaks_nothing(name, text):
     assert time.process_time() - start < 2
 
 
+def test_json_that_is_as_deep_as_can_be_read_breaks_nothing():
+    for depth in range(800, 1100, 7):
+        deep = "[" * depth + "]" * depth
+        for key in ("odd", "seed", "loras", "prompt", "model"):
+            info(parameters=f'{{"sui_image_params": {{"{key}": {deep}, "steps": 3}}}}')
+
+
 json_values = some.recursive(
     some.none() | some.booleans() | some.floats() | some.integers() | some.text(max_size=8),
     lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=8), inner, max_size=4),
@@ -432,6 +439,19 @@ graphs = some.dictionaries(
     some.fixed_dictionaries({"inputs": some.dictionaries(some.sampled_from(KEYS), links | json_values, max_size=8)}),
     min_size=1,
 )
+
+
+@pytest.mark.parametrize("name", ["conditioning", "sampler", "model", "guider", "samples", "latent_image"])
+def test_the_largest_graph_of_links_takes_little_time(name):
+    """Each node leads to the next, and to the beginning of all by every name that a walk follows."""
+    names = ("text", "steps", "seed", "cfg", "positive", "negative", "model", "latent_image", "width", "height")
+    graph = {
+        str(number): {"inputs": {key: [str(number + 1), 0] for key in names} | {name: [str(number + 1), 0]}}
+        for number in range(2_000)
+    }
+    start = time.process_time()
+    info(prompt=json.dumps(graph))
+    assert time.process_time() - start < 3
 
 
 @given(graph=graphs)

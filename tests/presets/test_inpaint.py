@@ -3,7 +3,8 @@ from PIL import Image
 
 from presets.checks import parse
 from presets.errors import InvalidField
-from presets.images import ImageRef, Inputs
+from presets.images import ImageRef
+from presets.inputs import Inputs
 from presets.metadata import encode_png, read_request
 from presets.requests import Inpaint
 

@@ -10,7 +10,7 @@ from gradio.components.image_editor import EditorDataBlobs
 from PIL import Image
 
 from presets.errors import InvalidField
-from presets.images import painted
+from presets.inputs import painted
 from presets.requests import Inpaint
 from tabs import masking
 from tabs.form import Form

@@ -10,7 +10,7 @@ from gradio_client.exceptions import ValidationError
 from PIL import Image
 
 from presets.errors import InvalidField
-from presets.images import Inputs, digest
+from presets.inputs import Inputs, digest
 from presets.requests import ImageToImage
 from tabs.command_line import parse_arguments, run_request
 from tabs.form import Form

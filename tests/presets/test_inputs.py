@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from presets.errors import InvalidField
-from presets.images import FILE_LIMIT, FORMATS, ImageMissing, ImageRef, Inputs, decode, digest, on_white
+from presets.images import FILE_LIMIT, FORMATS, ImageMissing, ImageRef
+from presets.inputs import Inputs, decode, digest, on_white
 
 GRADIENT = Image.fromarray(np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8))
 

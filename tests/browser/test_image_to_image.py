@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Page, expect
+
+from presets.metadata import read_request
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A turned photograph: 96 x 128 once it is upright."""
+    image = Image.new("RGB", (128, 96), (120, 170, 230))
+    ImageDraw.Draw(image).rectangle((40, 30, 90, 95), fill=(200, 40, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    return tmp_path / "photo.jpg"
+
+
+def test_a_photograph_is_redrawn_and_its_settings_come_back(page: Page, photo: Path, pictures: Path):
+    page.get_by_role("tab", name="Image to image").click()
+    page.set_input_files("#image-to-image-image input[type=file]", photo)
+    page.fill("#image-to-image-prompt textarea", "a red castle by the sea")
+    expect(page.locator("#image-to-image-image img")).to_be_visible()
+    page.click("#image-to-image-generate")
+    expect(page.locator("#image-to-image-status")).to_contain_text("1 picture in")
+    saved = max(pictures.rglob("*.png"), key=lambda path: path.stat().st_mtime)
+    assert Image.open(saved).size == (96, 128)
+    page.locator("#image-to-image-image button[aria-label='Clear']").click()
+    page.click("#image-to-image-reuse-settings")
+    expect(page.locator("#image-to-image-image img")).to_be_visible()
+    page.click("#image-to-image-generate")
+    expect(page.locator("#image-to-image-session-pictures img")).to_have_count(2)
+    again = max(pictures.rglob("*.png"), key=lambda path: path.stat().st_mtime)
+    assert read_request(again).request == read_request(saved).request
+
+
+def test_without_a_picture_one_is_asked_for(page: Page):
+    page.get_by_role("tab", name="Image to image").click()
+    page.fill("#image-to-image-prompt textarea", "a boat")
+    page.click("#image-to-image-generate")
+    expect(page.locator("#image-to-image-status")).to_contain_text("Picture is missing: choose one first.")
