@@ -208,7 +208,7 @@ StepCache = Annotated[
         ge=0,
         le=0.5,
         description="Steps that would differ less than this from the last one reuse it (First Block Cache, Flux only). "
-        "Around 0.1 saves about a third of the time; detail changes.",
+        "The larger, the more steps are saved and the more detail changes; try 0.05 to 0.15.",
         json_schema_extra=_extra("E-API-ARGS", "Step cache", "advanced", step=0.01),
     ),
     BeforeValidator(real_number),
