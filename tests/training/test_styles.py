@@ -35,7 +35,9 @@ def test_a_style_makes_another_picture_of_the_same_size_always_the_same(name):
 
 
 def test_pixel_art_is_made_of_blocks_of_one_colour():
-    blocks = np.asarray(STYLES["pixel-art"](paint(scene_of(3), seed=3))).reshape(128 // PIXEL, PIXEL, 128 // PIXEL, PIXEL, 3)
+    blocks = np.asarray(STYLES["pixel-art"](paint(scene_of(3), seed=3))).reshape(
+        128 // PIXEL, PIXEL, 128 // PIXEL, PIXEL, 3
+    )
     assert (blocks == blocks[:, :1, :, :1]).all()
 
 
