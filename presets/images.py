@@ -14,7 +14,7 @@ RATIO_LIMIT = 20
 
 
 class ImageRef(BaseModel):
-    """A picture that is given, by what it shows. `sha256` is of its pixels (`presets.inputs.digest`), sides in pixels."""
+    """A picture that is given: `sha256` is that of its pixels (`presets.inputs.digest`), sides are in pixels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -45,8 +45,11 @@ def uploaded(file: Mapping[str, Any], field: str) -> Path:
 
 
 def stood_in(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with some picture in the place of every file, for checks of all the rest."""
-    return {**values, **{name: _STAND_IN for name in picture_fields(kind) if _is_file(values.get(name))}}
+    """`values` with some picture in the place of every one where any is a file, for checks of all the rest: pictures
+    are compared with each other once the files are known."""
+    names = [name for name in picture_fields(kind) if isinstance(values.get(name), dict)]
+    has_file = any(_is_file(values[name]) for name in names)
+    return {**values, **(dict.fromkeys(names, _STAND_IN) if has_file else {})}
 
 
 def _is_file(value: Any) -> bool:

@@ -44,6 +44,13 @@ def test_a_resolved_request_can_be_sent_again_without_the_file(client: Client, e
     assert record["pictures"][0]["request"]["image"] == image
 
 
+def test_a_mask_may_be_a_file_where_the_picture_is_named(client: Client, engine: FakeEngine, tmp_path: Path):
+    Image.new("L", (96, 64), 255).save(tmp_path / "mask.png")
+    given = {"image": engine.inputs.keep(RED).model_dump(), "mask": handle_file(tmp_path / "mask.png")}
+    _, record = client.predict(**given, prompt="a boat", steps=2, api_name="/inpaint")
+    assert record["pictures"][0]["warnings"] == ["The mask spares nothing: the whole picture is redrawn."]
+
+
 def test_the_picture_and_the_prompt_are_all_that_must_be_given(address: str):
     parameters = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][ENDPOINT]["parameters"]
     assert [part["parameter_name"] for part in parameters if not part["parameter_has_default"]] == ["image", "prompt"]
