@@ -26,7 +26,6 @@ def build(engine: Engine, form: Form, *, given: Place | None, settings: Place | 
         with gr.Column(elem_classes="words"):
             _put(given, engine, form)
             counters = {name: _prompt(form, name, hint) for name, hint in _HINTS.items()}
-            styles.build(engine, form)
             generate, cancel = _buttons(form)
         with gr.Column(elem_classes="settings"):
             chosen = checkpoint.build(engine, form)
@@ -81,6 +80,7 @@ def _seed(form: Form) -> tuple[gr.Button, gr.Button]:
 
 
 def _advanced(engine: Engine, form: Form, sizes: Place) -> None:
+    styles.build(engine, form)
     with gr.Row():
         sampler = form.widget("sampler")
         schedule = form.widget("schedule")
