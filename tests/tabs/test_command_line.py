@@ -309,8 +309,16 @@ def test_names_from_files_cannot_steer_the_terminal(engine, capsys):
     assert "\x1b" not in capsys.readouterr().err
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl+C is heard even where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
-def test_ctrl_c_cancels_the_job_and_keeps_what_was_saved(tmp_path, capsys):
+def test_ctrl_c_cancels_the_job_and_keeps_what_was_saved(tmp_path, capsys, interruptible):  # noqa: ARG001
     gate = threading.Event()
     gate.set()
     engine = FakeEngine(tmp_path / "pictures", gate=gate, step_seconds=0.01)
