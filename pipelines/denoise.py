@@ -70,11 +70,9 @@ def denoise(
         _Steps(pipe, request, watch, sides) as steps,
     ):
         latents = pipe(
-            **_embeddings(pipe, conditioning),
+            **start,
+            **_embeddings(conditioning, device),
             **({} if is_flow(pipe) else {"eta": samplers.TCD_ETA}),
-            **{
-                name: _placed(value, pipe._execution_device, conditioning.prompt.dtype) for name, value in start.items()
-            },
             generator=generator,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale if request.guidance_end else 1.0,
@@ -257,8 +255,7 @@ def _merged_tokens(unet: Any, share: float) -> Iterator[None]:
         tomesd.remove_patch(unet)
 
 
-def _embeddings(pipe: Any, conditioning: Conditioning) -> dict[str, torch.Tensor | None]:
-    device = pipe._execution_device
+def _embeddings(conditioning: Conditioning, device: torch.device) -> dict[str, torch.Tensor | None]:
     given = {
         "prompt_embeds": conditioning.prompt,
         "negative_prompt_embeds": conditioning.negative,
