@@ -33,7 +33,8 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner, Conditioning
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide, detect
-from presets.requests import LoraUse, TextToImage
+from presets.drawing import LoraUse
+from presets.requests import TextToImage
 from presets.settings import Settings
 
 MAKERS = {"sd1": random_sd1, "sdxl": random_sdxl}

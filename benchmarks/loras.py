@@ -127,7 +127,7 @@ def _ours(pipe: Any, root: Path, step: Callable[[], Any]) -> Iterator[tuple[str,
     from pipelines.engine.catalog import Catalog
     from pipelines.engine.lora_files import LoraFiles
     from pipelines.engine.model import Model
-    from presets.requests import LoraUse
+    from presets.drawing import LoraUse
 
     model = Model("random", "sd1", None, "folder", (512, 512), 0, "epsilon", 0, "random")
     components = {"unet": pipe.unet, "text_encoder": pipe.text_encoder}

@@ -23,7 +23,7 @@ import torch
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
-from presets.requests import LoraUse
+from presets.drawing import LoraUse
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_sd1
 from tests.loras import of_sd1, save_lora

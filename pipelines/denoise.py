@@ -17,7 +17,7 @@ from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
 from pipelines.engine.step_cache import reusing
 from pipelines.engine.vae_tiling import can_be_divided, tiling
-from presets.requests import Drawing
+from presets.drawing import Drawing
 
 BLACK = -0.98
 """A decode without a number over this is black."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from pipelines import image_to_image, inpaint, text_to_image
 from pipelines.engine.context import Context
-from presets.requests import ImageToImage, Inpaint, Request, TextToImage
+from presets.request import Request
+from presets.requests import ImageToImage, Inpaint, TextToImage
 
 RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
     {TextToImage: text_to_image.run, ImageToImage: image_to_image.run, Inpaint: inpaint.run}

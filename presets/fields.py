@@ -7,13 +7,12 @@ A field's `json_schema_extra` carries what the faces need beside pydantic's own 
 
 import re
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from presets import prompts
-from presets.images import ImageRef
 from presets.samplers import Sampler, Schedule
 
 PROMPT_LIMIT = 20_000
@@ -92,7 +91,8 @@ def is_cleaned(given: Any, kept: Any) -> bool:
     return isinstance(given, str) and _CONTROL.search(given) is not None and kept == without_control_characters(given)
 
 
-def _extra(code: str, label: str, group: str, **more: Any) -> dict[str, Any]:
+def extra(code: str, label: str, group: str, **more: Any) -> dict[str, Any]:
+    """What the faces need of a field, as its `json_schema_extra`."""
     return {"code": code, "label": label, "group": group, **more}
 
 
@@ -103,7 +103,7 @@ Prompt = Annotated[
     Field(
         max_length=PROMPT_LIMIT,
         description="What the picture shows. (word:1.2) weighs a word, [word] weakens it, BREAK starts a new part.",
-        json_schema_extra=_extra("E-PROMPT-LONG", "Prompt", "basic", lines=3),
+        json_schema_extra=extra("E-PROMPT-LONG", "Prompt", "basic", lines=3),
     ),
     BeforeValidator(cleaned),
     BeforeValidator(encodable),
@@ -114,7 +114,7 @@ NegativePrompt = Annotated[
     Field(
         max_length=PROMPT_LIMIT,
         description="What the picture should not show. The same syntax as the prompt.",
-        json_schema_extra=_extra("E-PROMPT-LONG", "Negative prompt", "basic", lines=2),
+        json_schema_extra=extra("E-PROMPT-LONG", "Negative prompt", "basic", lines=2),
     ),
     BeforeValidator(cleaned),
     BeforeValidator(encodable),
@@ -125,7 +125,7 @@ StyleNames = Annotated[
     Field(
         max_length=16,
         description="Styles whose words are laid around the prompts, in this order.",
-        json_schema_extra=_extra("E-STYLE-UNKNOWN", "Styles", "basic"),
+        json_schema_extra=extra("E-STYLE-UNKNOWN", "Styles", "basic"),
     ),
 ]
 CheckpointName = Annotated[
@@ -133,7 +133,7 @@ CheckpointName = Annotated[
     Field(
         max_length=300,
         description="The model that draws: a name from the list, or a Hugging Face Hub id (owner/name).",
-        json_schema_extra=_extra("E-MODEL-MISSING", "Checkpoint", "basic"),
+        json_schema_extra=extra("E-MODEL-MISSING", "Checkpoint", "basic"),
     ),
     BeforeValidator(encodable),
 ]
@@ -142,7 +142,7 @@ VaeName = Annotated[
     Field(
         max_length=300,
         description="What turns latents into the picture: a file of the vae folder. Empty means the checkpoint's own.",
-        json_schema_extra=_extra("E-VAE-UNKNOWN", "VAE", "advanced"),
+        json_schema_extra=extra("E-VAE-UNKNOWN", "VAE", "advanced"),
     ),
     BeforeValidator(encodable),
 ]
@@ -150,14 +150,14 @@ SamplerName = Annotated[
     Sampler,
     Field(
         description="The method that removes the noise step by step.",
-        json_schema_extra=_extra("E-SCHEDULER", "Sampler", "advanced"),
+        json_schema_extra=extra("E-SCHEDULER", "Sampler", "advanced"),
     ),
 ]
 ScheduleName = Annotated[
     Schedule,
     Field(
         description="How the noise levels are spread over the steps; automatic is the sampler's usual one.",
-        json_schema_extra=_extra("E-SCHEDULER", "Schedule", "advanced"),
+        json_schema_extra=extra("E-SCHEDULER", "Schedule", "advanced"),
     ),
 ]
 Steps = Annotated[
@@ -166,7 +166,7 @@ Steps = Annotated[
         ge=1,
         le=150,
         description="Denoising steps. More take longer and add detail up to a point.",
-        json_schema_extra=_extra("E-STEPS", "Steps", "basic", step=1),
+        json_schema_extra=extra("E-STEPS", "Steps", "basic", step=1),
     ),
     BeforeValidator(whole_number),
 ]
@@ -176,7 +176,7 @@ GuidanceScale = Annotated[
         ge=0,
         le=30,
         description="How closely the picture follows the prompt (CFG). Up to 1 the negative prompt has no effect.",
-        json_schema_extra=_extra("E-CFG", "Guidance scale", "advanced", step=0.5),
+        json_schema_extra=extra("E-CFG", "Guidance scale", "advanced", step=0.5),
     ),
     BeforeValidator(real_number),
 ]
@@ -187,7 +187,7 @@ GuidanceEnd = Annotated[
         le=1,
         description="Share of the steps that follow the guidance scale. A step after that takes about half the time; "
         "0.5 makes pictures about a quarter faster, slightly different ones.",
-        json_schema_extra=_extra("E-CFG", "Guidance until", "advanced", step=0.05),
+        json_schema_extra=extra("E-CFG", "Guidance until", "advanced", step=0.05),
     ),
     BeforeValidator(real_number),
 ]
@@ -198,7 +198,7 @@ TokenMerging = Annotated[
         le=0.75,
         description="Share of positions that attention treats as one with their like (ToMe). Large pictures get up to "
         "a quarter faster at 0.5; fine detail suffers.",
-        json_schema_extra=_extra("E-API-ARGS", "Token merging", "advanced", step=0.05),
+        json_schema_extra=extra("E-API-ARGS", "Token merging", "advanced", step=0.05),
     ),
     BeforeValidator(real_number),
 ]
@@ -209,7 +209,7 @@ StepCache = Annotated[
         le=0.5,
         description="Steps that would differ less than this from the last one reuse it (First Block Cache, Flux only). "
         "The larger, the more steps are saved and the more detail changes; try 0.05 to 0.15.",
-        json_schema_extra=_extra("E-API-ARGS", "Step cache", "advanced", step=0.01),
+        json_schema_extra=extra("E-API-ARGS", "Step cache", "advanced", step=0.01),
     ),
     BeforeValidator(real_number),
 ]
@@ -223,14 +223,14 @@ Width = Annotated[
     Side | None,
     Field(
         description="Pixels, a multiple of 8. Empty means the checkpoint's native size.",
-        json_schema_extra=_extra("E-SIZE", "Width", "advanced", step=SIDE_STEP, unit="px"),
+        json_schema_extra=extra("E-SIZE", "Width", "advanced", step=SIDE_STEP, unit="px"),
     ),
 ]
 Height = Annotated[
     Side | None,
     Field(
         description="Pixels, a multiple of 8. Empty means the checkpoint's native size.",
-        json_schema_extra=_extra("E-SIZE", "Height", "advanced", step=SIDE_STEP, unit="px"),
+        json_schema_extra=extra("E-SIZE", "Height", "advanced", step=SIDE_STEP, unit="px"),
     ),
 ]
 Seed = Annotated[
@@ -239,7 +239,7 @@ Seed = Annotated[
         ge=RANDOM_SEED,
         le=SEED_MAXIMUM,
         description="The same seed and settings make the same picture. -1 draws a new one.",
-        json_schema_extra=_extra("E-SEED", "Seed", "basic", step=1),
+        json_schema_extra=extra("E-SEED", "Seed", "basic", step=1),
     ),
     BeforeValidator(seed_number),
 ]
@@ -249,7 +249,7 @@ Count = Annotated[
         ge=1,
         le=8,
         description="Pictures to make; each has the seed after the one before.",
-        json_schema_extra=_extra("E-BATCH", "Pictures", "advanced", step=1),
+        json_schema_extra=extra("E-BATCH", "Pictures", "advanced", step=1),
     ),
     BeforeValidator(whole_number),
 ]
@@ -259,7 +259,7 @@ ClipSkip = Annotated[
         ge=1,
         le=12,
         description="Which layer of the text encoder is read, counted from its end. 1 is the last.",
-        json_schema_extra=_extra("E-CLIP-SKIP", "CLIP skip", "advanced", step=1),
+        json_schema_extra=extra("E-CLIP-SKIP", "CLIP skip", "advanced", step=1),
     ),
     BeforeValidator(whole_number),
 ]
@@ -269,149 +269,7 @@ AdapterStrength = Annotated[
         ge=-10,
         le=10,
         description="How strongly the LoRA is applied; 1 as trained, 0 not at all.",
-        json_schema_extra=_extra("E-WEIGHT", "Strength", "advanced", step=0.05),
+        json_schema_extra=extra("E-WEIGHT", "Strength", "advanced", step=0.05),
     ),
     BeforeValidator(adapter_strength),
-]
-
-Picture = Annotated[
-    ImageRef,
-    Field(
-        description="The picture to begin with: PNG, JPEG, WebP, AVIF or GIF.",
-        json_schema_extra=_extra("E-IMAGE", "Picture", "basic", picture=True),
-    ),
-]
-Strength = Annotated[
-    float,
-    Field(
-        ge=0.01,
-        le=1,
-        description="How much is redrawn: little keeps the picture, 1 keeps next to nothing. So many of the steps are "
-        "done.",
-        json_schema_extra=_extra("E-STRENGTH", "Denoising strength", "basic", step=0.01),
-    ),
-    BeforeValidator(real_number),
-]
-ResizeMode = Annotated[
-    Literal["crop", "stretch", "fill", "latent"],
-    Field(
-        description="How the picture comes to another shape: crop what is over, stretch, fill up at the edges, or "
-        "stretch in the model's own latents.",
-        json_schema_extra=_extra("E-API-ARGS", "Resize", "advanced"),
-    ),
-]
-PictureWidth = Annotated[
-    Side | None,
-    Field(
-        description="Pixels, a multiple of 8. Empty means the picture's own, as near as may be.",
-        json_schema_extra=_extra("E-SIZE", "Width", "advanced", step=SIDE_STEP, unit="px"),
-    ),
-]
-PictureHeight = Annotated[
-    Side | None,
-    Field(
-        description="Pixels, a multiple of 8. Empty means the picture's own, as near as may be.",
-        json_schema_extra=_extra("E-SIZE", "Height", "advanced", step=SIDE_STEP, unit="px"),
-    ),
-]
-Mask = Annotated[
-    ImageRef | None,
-    Field(
-        description="What is redrawn: white, or what is painted on a transparent picture. As large as the picture.",
-        json_schema_extra=_extra("E-MASK", "Mask", "basic", picture=True),
-    ),
-]
-MaskInvert = Annotated[
-    bool,
-    Field(
-        strict=True,
-        description="Redraw all but what is painted.",
-        json_schema_extra=_extra("E-API-ARGS", "Invert the mask", "basic"),
-    ),
-]
-MaskGrow = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=256,
-        description="So far around what is painted all is redrawn, too.",
-        json_schema_extra=_extra("E-MASK", "Grow the mask", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-MaskBlur = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=256,
-        description="Around that, so far the new fades into the old. Beyond it not one pixel changes.",
-        json_schema_extra=_extra("E-MASK", "Feather the mask", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-Area = Annotated[
-    Literal["whole", "masked"],
-    Field(
-        description="What the model sees: the whole picture, or the masked part alone in its own native size, for "
-        "detail and in large pictures.",
-        json_schema_extra=_extra("E-API-ARGS", "Area", "basic"),
-    ),
-]
-Padding = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=512,
-        description="How much around the masked part the model sees.",
-        json_schema_extra=_extra("E-MASK", "Padding", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-Content = Annotated[
-    Literal["original", "fill", "noise", "nothing"],
-    Field(
-        description="What the masked part begins as, where the strength is under 1: the original, the colours around "
-        "it, noise, or nothing.",
-        json_schema_extra=_extra("E-API-ARGS", "Masked content", "advanced"),
-    ),
-]
-ExtendLeft = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=2048,
-        description="So much more at the left, drawn anew.",
-        json_schema_extra=_extra("E-SIZE", "Extend left", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-ExtendRight = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=2048,
-        description="So much more at the right, drawn anew.",
-        json_schema_extra=_extra("E-SIZE", "Extend right", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-ExtendTop = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=2048,
-        description="So much more at the top, drawn anew.",
-        json_schema_extra=_extra("E-SIZE", "Extend top", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
-]
-ExtendBottom = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=2048,
-        description="So much more at the bottom, drawn anew.",
-        json_schema_extra=_extra("E-SIZE", "Extend bottom", "advanced", step=1, unit="px"),
-    ),
-    BeforeValidator(whole_number),
 ]

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from presets.drawing import LoraUse
 from presets.fields import without_control_characters
-from presets.requests import AnyRequest, ImageToImage, LoraUse
+from presets.requests import AnyRequest, ImageToImage
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""

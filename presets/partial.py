@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from presets.checks import complaint
 from presets.errors import InvalidField
-from presets.requests import Request
+from presets.request import Request
 
 
 def accepted(kind: type[Request], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[InvalidField]]:

@@ -18,9 +18,10 @@ from typing import Any
 
 from presets import toml_files
 from presets.checks import parse
+from presets.drawing import Drawing
 from presets.errors import InvalidField, shortened
 from presets.names import match_name, near_names
-from presets.requests import Drawing, RequestType
+from presets.request import RequestType
 from presets.toml_files import FileRefused
 
 BUILTIN = Path(__file__).parent / "builtin" / "styles.toml"

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from presets.checks import allowed_values, field_extra, field_schemas
 from presets.errors import UserError, shortened
-from presets.requests import KINDS, AnyRequest, Request
+from presets.request import Request
+from presets.requests import KINDS, AnyRequest
 from presets.settings import Settings, load_settings
 
 if TYPE_CHECKING:

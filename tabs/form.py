@@ -13,7 +13,7 @@ from presets.checks import field_extra, parse
 from presets.errors import InvalidField
 from presets.images import ImageMissing, ImageRef
 from presets.inputs import Inputs
-from presets.requests import Request, RequestType
+from presets.request import Request, RequestType
 from tabs.uploads import reference
 
 Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number | gr.Image | gr.Checkbox

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.engine.jobs import Engine, LoraInfo
 from presets.checks import field_extra, field_schemas
-from presets.requests import Drawing, LoraUse
+from presets.drawing import Drawing, LoraUse
 from tabs import markup
 from tabs.form import Form, Group
 from tabs.updates import update

@@ -26,8 +26,8 @@ from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_
 from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
 from pipelines.engine.model import Model
 from pipelines.engine.out_of_memory import is_out_of_memory
+from presets.drawing import LoraUse
 from presets.errors import UserError, shortened
-from presets.requests import LoraUse
 
 PARKED_BYTES = 2**30
 """Read LoRAs that are kept in memory for their next use."""

@@ -30,8 +30,8 @@ from pipelines.engine.policy import Attention, Policy
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.vae_tiling import tiling
 from pipelines.engine.weights import read_ahead
+from presets.drawing import LoraUse
 from presets.errors import UserError
-from presets.requests import LoraUse
 from presets.settings import Settings
 
 

@@ -54,7 +54,8 @@ from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
-from presets.requests import AnyRequest, Request
+from presets.request import Request
+from presets.requests import AnyRequest
 from presets.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from pipelines.engine.adapters import Adapters
 from pipelines.engine.errors import Cancelled, LoraFamily, LoraNotFound, LoraNumbers, LoraShape, LoraUnusable
+from presets.drawing import LoraUse
 from presets.errors import UserError
-from presets.requests import LoraUse
 from tests import loras
 from tests.checkpoints import tiny_sd1, tiny_sdxl
 from tests.loras import ATTENTION, CONVOLUTION, PEFT_ENDS, components_of, kohya, layers, model_of, noise, save_lora

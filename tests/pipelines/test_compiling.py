@@ -7,7 +7,7 @@ from torch._dynamo.testing import CompileCounter
 from pipelines.engine.adapters import Adapters
 from pipelines.engine.compiling import compile_blocks, interpreted
 from pipelines.engine.offload import offloaded
-from presets.requests import LoraUse
+from presets.drawing import LoraUse
 from tests.checkpoints import tiny_sd1, tiny_sd3
 from tests.loras import components_of, files_in, model_of, of_sd1, save_lora
 

@@ -11,7 +11,7 @@ from pipelines.engine.components import Component
 from pipelines.engine.float8 import STORED, computing, store_in_float8
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
-from presets.requests import LoraUse
+from presets.drawing import LoraUse
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_flux, tiny_sd1
 from tests.loras import of_sd1, save_lora

@@ -13,8 +13,9 @@ from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.errors import ModelCorrupt, ModelFamily
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
+from presets.drawing import LoraUse
 from presets.errors import UserError
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_flux
 from tests.loras import dotted, layers, save_lora

@@ -11,9 +11,10 @@ from PIL import Image
 from pipelines.engine.errors import LoraFamily, LoraNotFound, ModelNotFound
 from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped, Warned
 from pipelines.engine.local import LocalEngine
+from presets.drawing import LoraUse
 from presets.errors import InvalidField, UserError
 from presets.metadata import read_request
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.loras import of_sd1, save_lora
 from tests.safetensors_files import write_safetensors

@@ -12,7 +12,8 @@ from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.offload import largest_block, offloaded
 from pipelines.engine.policy import Hardware, decide
-from presets.requests import LoraUse, TextToImage
+from presets.drawing import LoraUse
+from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_folder, save_single_file, tiny_flux, tiny_sd1, tiny_sdxl
 from tests.loras import of_sd1, save_lora

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from presets.drawing import LoraUse
 from presets.gallery import Gallery, PictureNotSaved
 from presets.metadata import read_request
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 
 RED = Image.new("RGB", (16, 8), "red")
 

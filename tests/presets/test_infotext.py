@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from presets.drawing import LoraUse
 from presets.foreign_text import read
 from presets.infotext import pairs_of, parameters_text, parse
 from presets.prompts import without_loras
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
 
 FULL = """a red house <lora:ink:0.8>

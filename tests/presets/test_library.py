@@ -9,9 +9,10 @@ from PIL import Image
 
 from presets.available import Available, localised
 from presets.checks import parse
+from presets.drawing import LoraUse
 from presets.library import BUILTIN, Library, PresetNotFound, thumbnail_of
 from presets.partial import accepted
-from presets.requests import KINDS, LoraUse, TextToImage
+from presets.requests import KINDS, TextToImage
 from presets.toml_files import SIZE_LIMIT, FileRefused
 
 KIND = "text-to-image"

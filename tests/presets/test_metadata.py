@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image, PngImagePlugin
 
+from presets.drawing import LoraUse
 from presets.infotext import parameters_text
 from presets.metadata import ENCODERS, MetadataUnreadable, converted, encode_png, read_picture, read_request
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 from presets.samplers import SCHEDULES_OF
 
 HOUSE = TextToImage(prompt="a red house", seed=7, width=128, height=128, checkpoint="Storybook")

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presets.checks import parse as parse_request
+from presets.drawing import LoraUse
 from presets.errors import InvalidField
 from presets.prompts import LoraTag, PromptWeight, parse, with_loras_named
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 
 
 def fragments(text):

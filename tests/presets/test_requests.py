@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from presets.checks import allowed_values, field_extra, parse
+from presets.drawing import LoraUse
 from presets.errors import MESSAGE_LIMIT, InvalidField, shortened
-from presets.requests import KINDS, LoraUse, TextToImage
+from presets.requests import KINDS, TextToImage
 from presets.samplers import SAMPLERS, SCHEDULES_OF
 
 SIZES = [0, -8, 8, 63, 65, 2049, 2056, 10**6, 10**30, math.nan, math.inf, 64.5, True, "512", [512]]

@@ -13,9 +13,10 @@ from PIL import Image
 from pipelines.engine.errors import OutOfMemory
 from pipelines.engine.jobs import Job
 from presets.checks import parse
+from presets.drawing import LoraUse
 from presets.errors import UserError
 from presets.metadata import encode_png, read_request
-from presets.requests import KINDS, LoraUse, TextToImage
+from presets.requests import KINDS, TextToImage
 from presets.settings import Settings
 from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request, tell_of_picture
 from tests.fake_engine import FakeEngine

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from pipelines.engine.jobs import LoraInfo
+from presets.drawing import LoraUse
 from presets.errors import InvalidField
-from presets.requests import LoraUse, TextToImage
+from presets.requests import TextToImage
 from tabs import loras
 from tabs.form import Form
 from tests.fake_engine import FakeEngine

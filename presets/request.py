@@ -1,0 +1,70 @@
+"""The base of all requests (presets/requests.py): one frozen model, checked when it is made."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+
+from presets import fields, picture_fields
+from presets.images import ImageRef
+
+if TYPE_CHECKING:
+    from presets.inputs import Inputs
+
+RequestType = TypeVar("RequestType", bound="Request")
+
+
+class Request(BaseModel):
+    """Base of all kinds. `kind` is the stem that names its tab, endpoint, command and presets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str]
+    kind: str
+
+    _told: tuple[str, ...] = ()
+    """What `resolved` decided otherwise than the person may think."""
+    _cleaned: tuple[str, ...] = ()
+    """Fields that control characters were removed from. Not written down with the request: the text then is clean."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_what_is_cleaned(
+        cls: type[RequestType], values: Any, build: ModelWrapValidatorHandler[RequestType]
+    ) -> RequestType:
+        request = build(values)
+        if isinstance(values, dict):
+            request._cleaned = tuple(
+                name for name in cls.model_fields if fields.is_cleaned(values.get(name), getattr(request, name))
+            )
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        """Equal are requests that want the same, whatever was removed on the way."""
+        return isinstance(other, type(self)) and self.__dict__ == other.__dict__
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what is done otherwise than the person may think. Never an error.
+
+        Those about characters that were removed, and about files that pictures came in, are known only to the request
+        that was given them and its copies.
+        """
+        cleaned = (f"Control characters were removed from the {name.replace('_', ' ')}." for name in self._cleaned)
+        notes = (note for field, picture in self.pictures.items() if field != "mask" for note in picture.notes)
+        return (*cleaned, *notes, *self._told)
+
+    def examined(self: RequestType, inputs: "Inputs") -> RequestType:
+        """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
+        for field, picture in self.pictures.items():
+            inputs.check(picture, field)
+        return self.model_copy()
+
+    @property
+    def pictures(self) -> dict[str, ImageRef]:
+        """The pictures that it is given, by field."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageRef)}
+
+
+class FromPicture(Request):
+    """What all kinds share that are given a picture."""
+
+    image: picture_fields.Picture
