@@ -279,6 +279,20 @@ class LoraInfo(BaseModel):
     problem: str = ""
 
 
+class ControlInfo(BaseModel):
+    """A model that follows control pictures, as a face shows it. `kind` is "ControlNet", "ControlNet union" or
+    "T2I-Adapter"; `width` the channels of the checkpoints that it is for. `problem` says why it cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    family: str = ""
+    kind: str = ""
+    width: int = 0
+    size_bytes: int = 0
+    problem: str = ""
+
+
 class TokenCount(BaseModel):
     """`tokens` of the prompt without markers, in `chunks` of `chunk_size` as the text encoder reads them."""
 
@@ -335,6 +349,10 @@ class Engine(Protocol):
 
     def loras(self) -> Sequence[LoraInfo]:
         """The LoRAs there are now, by name; of many new ones some with their name alone until the next call."""
+        ...
+
+    def controls(self) -> Sequence[ControlInfo]:
+        """The models that follow control pictures, by name."""
         ...
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
