@@ -1,7 +1,9 @@
 """What all kinds of drawing share: models taken, pictures made one by one, saved with what made them."""
 
+import contextlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
