@@ -46,8 +46,8 @@ def _as_usual(_loaded: Loaded) -> AbstractContextManager[None]:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What one kind of drawing does otherwise than another: what the pipeline starts from, what holds meanwhile and by
-    which control models, what becomes of the picture that it makes, and how the saved file is checked (which may raise).
-    """
+    which control models, what becomes of the picture that it makes, and how the saved file is checked (which may
+    raise)."""
 
     begin: Begin = from_noise
     controls: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class ControlUnit(PreprocessSettings):
         if self.start >= self.end:
             raise PydanticCustomError(
                 "starts_before_it_ends",
-                "it starts at {start} and ends at {end}: the start must be before the end",
+                "It starts at {start} and ends at {end}: the start must be before the end.",
                 {"field": "start", "code": "E-CONTROL", "start": f"{self.start:g}", "end": f"{self.end:g}"},
             )
         return self
@@ -67,7 +67,7 @@ class ControlNet(Drawing):
             min_length=1,
             max_length=control_fields.UNITS,
             description="The pictures that are followed, each with its settings.",
-            json_schema_extra=fields.extra("E-CONTROL", "Control units", "basic"),
+            json_schema_extra=fields.extra("E-CONTROL", "Control units", "basic", part="control unit"),
         ),
     ]
 

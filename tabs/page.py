@@ -12,22 +12,28 @@ from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
 from presets.images import FILE_LIMIT
 from presets.library import Library
+from presets.parts import picture_fields
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme
+from tabs import api, controlnet, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
-from tabs.uploads import picture_fields, referenced
+from tabs.uploads import referenced
 
 WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build, "inpaint": inpaint.build}
+TABS = {
+    "text-to-image": text_to_image.build,
+    "image-to-image": image_to_image.build,
+    "inpaint": inpaint.build,
+    "controlnet": controlnet.build,
+}
 """Kind of request -> what lays out its tab, in the page's order."""
 
 

@@ -226,4 +226,3 @@ def _guess(
 def _share_of_rate(step: int, steps: int) -> float:
     """Linear warm-up over 100 steps, then a half cosine down to a fiftieth."""
     return min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-

@@ -1,5 +1,5 @@
-"""Models that make a checkpoint follow a control picture, in `controlnets/` under the model roots: ControlNets, unions of
-them and T2I-Adapters, as single files and as diffusers folders. What their headers tell; no weights are read.
+"""Models that make a checkpoint follow a control picture, in `controlnets/` under the model roots: ControlNets, unions
+of them and T2I-Adapters, as single files and as diffusers folders. What their headers tell; no weights are read.
 
 In a diffusers folder the weights are called `diffusion_pytorch_model`; such a model has its folder's name.
 """
@@ -49,9 +49,7 @@ class ControlFile:
     def info(self) -> ControlInfo:
         """The model as faces show it."""
         title = FAMILIES[self.family].title
-        return ControlInfo(
-            name=self.name, family=title, kind=self.kind, width=self.width, size_bytes=self.size_bytes
-        )
+        return ControlInfo(name=self.name, family=title, kind=self.kind, width=self.width, size_bytes=self.size_bytes)
 
     def check_fits(self, model: Model) -> None:
         """Raise `ControlFamily` for a checkpoint whose UNet is another than what this was made for. Of a checkpoint of

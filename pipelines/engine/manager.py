@@ -51,8 +51,8 @@ class Loaded:
     """A pipeline to run.
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
-    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's. `controls` are the
-    control models asked for, by name.
+    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's. `controls` are
+    the control models asked for, by name.
     """
 
     pipe: Any
@@ -119,8 +119,8 @@ class PipelineManager:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
-        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models. `size` is the (width, height) of the largest
-        picture, by which memory is planned.
+        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models. `size` is the
+        (width, height) of the largest picture, by which memory is planned.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
         """
@@ -135,7 +135,9 @@ class PipelineManager:
                 self._with_vae(vae, holding, model, plan) as components,
                 self._with_controls(controls, components, model, plan, report) as followed,
                 self._adapters.applied(components, model, loras, report) as adapters,
-                self._arranged({**components, **followed}, components[FAMILIES[model.family].denoiser], plan) as attention,
+                self._arranged(
+                    {**components, **followed}, components[FAMILIES[model.family].denoiser], plan
+                ) as attention,
             ):
                 pipe = _assembled(components, model, task)
                 yield Loaded(pipe, model, switch, adapters, plan, attention, followed)

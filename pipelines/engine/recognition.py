@@ -195,7 +195,8 @@ _OTHER_KINDS = (
 )
 
 
-def _other_kind(header: Header) -> OtherKind:
+def what_else(header: Header) -> OtherKind:
+    """What a file is that is nothing of what is looked for where it lies."""
     for kind in _OTHER_KINDS:
         if any(mark in name for name in header.shapes for mark in kind.marks):
             what = kind.what + _lora_family(header) if kind.what == "a LoRA" else kind.what
