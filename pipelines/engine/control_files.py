@@ -17,7 +17,7 @@ from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
 from pipelines.engine.jobs import ControlInfo
 from pipelines.engine.model import Model, header_of, identity_of
 from pipelines.engine.pickles import UnsafeFile
-from pipelines.engine.recognition import OtherKind, what_else
+from pipelines.engine.recognition import UNET, OtherKind, what_else
 from presets.errors import UserError
 from presets.names import match_name, near_names
 
@@ -187,6 +187,8 @@ def kind_of(header: Header) -> Kind:
         return "ControlNet union" if "task_embedding" in shapes else "ControlNet"
     if _has(shapes, "body.0.") and _has(shapes, "body.1.") and not _has(shapes, "conv_first."):
         return "T2I-Adapter"
+    if header.has(UNET):
+        raise OtherKind("a checkpoint", "move it to the checkpoints folder")
     raise what_else(header)
 
 
