@@ -61,6 +61,11 @@ def _of_part(kind: type[BaseModel], detail: Any, part: str) -> InvalidField:
     if not rest or not isinstance(rest[0], int):
         sentence = f"There can be 1 to {field_schemas(kind)[name]['maxItems']} {part}s, each with its own fields."
         return InvalidField(name, sentence, code=field_extra(kind, name)["code"])
+    if len(rest) == 1 and detail["type"] == "model_type":
+        sentence = (
+            f"{part.capitalize()} {rest[0] + 1}: must be its fields by name, but is {shortened(detail['input'])}."
+        )
+        return InvalidField(name, sentence, code="E-API-ARGS")
     annotation: Any = kind.model_fields[name].annotation
     inner = complaint(get_args(annotation)[0], {**detail, "loc": tuple(rest[1:])})
     return InvalidField(name, f"{part.capitalize()} {rest[0] + 1}: {inner.message}", code=inner.code)
