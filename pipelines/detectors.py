@@ -1,8 +1,7 @@
 """Preprocessors that need weights: controlnet-aux's detectors, and transformers' models of depth.
 
 What a detector loads are modules, which the manager of models keeps; the detector itself is put around them for each
-picture. Pictures are (height, width, 3) arrays of red, green and blue from 0 to 255. controlnet-aux is imported where a
-module is built, as importing any part of it imports all.
+picture. Pictures are (height, width, 3) arrays of red, green and blue from 0 to 255.
 """
 
 import sys
@@ -10,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from types import MappingProxyType, SimpleNamespace
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from pipelines.engine.errors import PreprocessorRefused
 from pipelines.engine.out_of_memory import is_out_of_memory
@@ -44,13 +45,14 @@ class Detector:
 
 def build(detector: Detector, paths: Sequence[Path]) -> Parts:
     """The detector's modules of its files, in main memory. Raises `PreprocessorRefused`."""
+    _open_package()
     try:
         with redirect_stdout(sys.stderr):  # libraries print; stdout belongs to the program's results
             parts = detector.build([paths[0].parent] if detector.folder else [_read(path) for path in paths])
-    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError, OSError) as problem:
+    except (RuntimeError, LookupError, TypeError, AttributeError, ValueError, OSError, SafetensorError) as problem:
         if is_out_of_memory(problem):
             raise
-        names = " and ".join(path.name for path in paths)
+        names = paths[0].parent.name if detector.folder else " and ".join(path.name for path in paths)
         reason = f"it does not hold the weights that are wanted ({type(problem).__name__})"
         raise PreprocessorRefused(names, reason) from problem
     for module in parts.values():
@@ -67,6 +69,15 @@ def look(detector: Detector, parts: Parts, image: Pixels, settings: PreprocessSe
     whole = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
     with torch.inference_mode():
         return np.asarray(detector.look(parts, whole, settings))[:height, :width]
+
+
+def _open_package() -> None:
+    """Have the parts of controlnet-aux imported one by one: the package itself imports them all, which takes seconds
+    and fails where any of them does."""
+    if "controlnet_aux" not in sys.modules:
+        spec = find_spec("controlnet_aux")
+        assert spec
+        sys.modules["controlnet_aux"] = module_from_spec(spec)
 
 
 def _read(path: Path) -> Any:
@@ -92,7 +103,7 @@ def _filled(module: Any, tensors: Tensors) -> Any:
     return module
 
 
-def _sides(image: Pixels) -> dict[str, int]:
+def _sides(image: Pixels) -> dict[str, Any]:
     """What has a detector leave the size as it is."""
     return {"detect_resolution": min(image.shape[:2]), "image_resolution": min(image.shape[:2])}
 
@@ -159,7 +170,7 @@ def _build_anime(files: Sequence[Tensors]) -> Parts:
 
     from controlnet_aux.lineart_anime import UnetGenerator
 
-    norm = partial(torch.nn.InstanceNorm2d, affine=False, track_running_stats=False)
+    norm: Any = partial(torch.nn.InstanceNorm2d, affine=False, track_running_stats=False)
     return {"network": _filled(UnetGenerator(3, 1, 8, 64, norm_layer=norm), files[0])}
 
 
@@ -212,7 +223,7 @@ def _depth(parts: Parts, image: Pixels, _: PreprocessSettings) -> Pixels:
 def _stretched(values: Pixels) -> Pixels:
     """`values` from black to white; all black where they are all the same."""
     lowest, highest = float(values.min()), float(values.max())
-    return ((values - lowest) / max(highest - lowest, 1e-6) * 255).round().astype(np.uint8)
+    return ((values - lowest) / ((highest - lowest) or 1.0) * 255).round().astype(np.uint8)
 
 
 def _build_midas(files: Sequence[Tensors]) -> Parts:
@@ -231,7 +242,8 @@ def _midas_normals(parts: Parts, image: Pixels, settings: PreprocessSettings) ->
     from controlnet_aux.midas import MidasDetector
 
     detector, background = MidasDetector(parts["network"]), settings.background_depth
-    return detector(image, **_sides(image), bg_th=background, depth_and_normal=True)[1]
+    both: Any = detector(image, **_sides(image), bg_th=background, depth_and_normal=True)
+    return both[1]
 
 
 def _build_zoe(files: Sequence[Tensors]) -> Parts:

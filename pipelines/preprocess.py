@@ -1,6 +1,5 @@
 """Pictures made into control pictures, by whatever preprocessor is asked for."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,9 +43,9 @@ def _work(settings: PreprocessSettings, context: Context) -> tuple[tuple[Path, .
     """The files that are needed, which are here then, and what makes the picture."""
     name = settings.preprocessor
     if name in FILTERS:
-        return (), functools.partial(FILTERS[name], settings=settings)
+        return (), lambda image: FILTERS[name](image, settings)
     paths = context.models.annotators.fetch(name, context.report)
-    return paths, functools.partial(_looked_at, paths=paths, settings=settings, context=context)
+    return paths, lambda image: _looked_at(image, paths, settings, context)
 
 
 def _looked_at(image: Pixels, paths: tuple[Path, ...], settings: PreprocessSettings, context: Context) -> Pixels:

@@ -37,22 +37,20 @@ class Annotators:
 
     def find(self, weights: Weights) -> tuple[Path, ...] | None:
         """The files on this machine, in their order; None if any is missing."""
-        if weights.architecture:
-            folder = next(self._folders_of(weights), None)
-            local = [folder / file if folder else None for file in weights.files]
-        else:
-            local = [self._file(name) for name in weights.names]
-        found = [here or cached_file(weights.repository, file) for here, file in zip(local, weights.files, strict=True)]
+        found = self._found(weights)
         return tuple(path for path in found if path) if all(found) else None
 
     def fetch(self, name: Name, report: Callable[[Event], None]) -> tuple[Path, ...]:
-        """The files of the preprocessor, which has some, downloaded if they are not here. Raises `PreprocessorMissing`
-        and what `report` raises."""
+        """The files of the preprocessor, which has some, those downloaded that are not here. Raises
+        `PreprocessorMissing` and what `report` raises."""
         weights = PREPROCESSORS[name].weights
         assert weights
         self.check(name)
+        found = self._found(weights)
+        wanted = [file for file, path in zip(weights.files, found, strict=True) if path is None]
         try:
-            return self.find(weights) or download_files(weights.repository, weights.files, report)
+            fetched = iter(download_files(weights.repository, wanted, report) if wanted else ())
+            return tuple(path or next(fetched) for path in found)
         except HUB_PROBLEMS as problem:
             raise self._missing(name, weights, reason_of(problem)) from problem
 
@@ -69,19 +67,30 @@ class Annotators:
         )
 
     def _missing(self, name: Name, weights: Weights, reason: str) -> PreprocessorMissing:
-        here = [] if weights.architecture else [file for file in weights.names if self._file(file)]
-        missing = [file for file in weights.names if file not in here]
+        missing = [file for file in weights.names if not self._file(weights, file)]
         folder = self._roots[0] / FOLDER
         return PreprocessorMissing(PREPROCESSORS[name].title, missing, folder, weights.repository, reason)
 
-    def _file(self, name: str) -> Path | None:
-        return next((path for path in self._walk() if path.name == name), None)
+    def _found(self, weights: Weights) -> Sequence[Path | None]:
+        if weights.architecture and (folder := self._folder(weights)):
+            return folder
+        return [self._file(weights, file) or cached_file(weights.repository, file) for file in weights.files]
 
-    def _folders_of(self, weights: Weights) -> Iterator[Path]:
-        """Folders of models of that architecture, the one with the repository's name first."""
-        folders = [path.parent for path in self._walk() if path.name == "config.json"]
-        fitting = [folder for folder in folders if weights.architecture in _architectures(folder / "config.json")]
-        yield from sorted(fitting, key=lambda folder: folder.name != weights.names[0])
+    def _file(self, weights: Weights, file: str) -> Path | None:
+        """The first of that name; none for what only a whole folder tells apart."""
+        names = (path for path in self._walk() if path.name == file.rsplit("/", 1)[-1])
+        return None if weights.architecture else next(names, None)
+
+    def _folder(self, weights: Weights) -> tuple[Path, ...] | None:
+        """The files in a whole folder of that architecture, in the one with the repository's name where there are
+        several."""
+        here = set(self._walk()) if weights.architecture else set()
+        folders = sorted({path.parent for path in here}, key=lambda folder: (folder.name != weights.names[0], folder))
+        for folder in folders:
+            files = tuple(folder / file for file in weights.files)
+            if here.issuperset(files) and weights.architecture in _architectures(folder / "config.json"):
+                return files
+        return None
 
     def _walk(self) -> Iterator[Path]:
         """Regular files that lie in the folders, those of the first folder first. Links may lead to any folder of
@@ -96,7 +105,7 @@ class Annotators:
 
 
 def _architectures(config: Path) -> list[str]:
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
         if config.stat().st_size <= CONFIG_LIMIT:
             return [str(name) for name in json.loads(config.read_text(encoding="utf-8")).get("architectures") or ()]
     return []
