@@ -10,6 +10,7 @@ from presets.drawing import Drawing
 from presets.errors import InvalidField
 from presets.images import ImageRef
 from presets.preprocessors import PreprocessSettings
+from presets.request import Request
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
@@ -53,14 +54,9 @@ class ControlUnit(PreprocessSettings):
         return PreprocessSettings.model_validate(self.model_dump(include=set(PreprocessSettings.model_fields)))
 
 
-class ControlNet(Drawing):
-    """Draw what control pictures show: outlines, depth, a pose."""
+class FromUnits(Request):
+    """What all kinds share that follow control pictures."""
 
-    title: ClassVar[str] = "ControlNet"
-
-    kind: Literal["controlnet"] = "controlnet"
-    width: control_fields.DrawnWidth = None
-    height: control_fields.DrawnHeight = None
     units: Annotated[
         tuple[ControlUnit, ...],
         Field(
@@ -70,6 +66,16 @@ class ControlNet(Drawing):
             json_schema_extra=fields.extra("E-CONTROL", "Control units", "basic", part="control unit"),
         ),
     ]
+
+
+class ControlNet(Drawing, FromUnits):
+    """Draw what control pictures show: outlines, depth, a pose."""
+
+    title: ClassVar[str] = "ControlNet"
+
+    kind: Literal["controlnet"] = "controlnet"
+    width: control_fields.DrawnWidth = None
+    height: control_fields.DrawnHeight = None
 
     @property
     def pictures(self) -> dict[str, ImageRef]:

@@ -3,8 +3,9 @@
     python -m training.make_thumbnails [KIND ...]
 
 Draws each preset that names the starter, and puts a WebP of 128 pixels beside its file. Presets of kinds that are given
-a picture are given what the first one of text to image draws, with a mask over its middle unless they extend it. Control
-units are given its outlines, as a drawing on paper where they are to be inverted, or itself where they look for their own.
+a picture are given what the first one of text to image draws, with a mask over its middle unless they extend it.
+Control units are given its outlines, as a drawing on paper where they are to be inverted, or the picture itself where
+they look for outlines of their own.
 """
 
 import sys
