@@ -289,7 +289,7 @@ class PipelineManager:
         with (
             interpreted(denoiser, plan.offload != "none"),
             offloaded(components, self._device, plan.offload, self._policy.resident_limit),
-            computing(denoiser),
+            computing(denoiser) if self._policy.weight_storage == "float8" else contextlib.nullcontext(),
             tiling(components["vae"], plan.vae_tiling),
             attending(denoiser, attention) as computed_by,
         ):

@@ -51,6 +51,7 @@ from pipelines.engine.jobs import (
     Stopped,
 )
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
+from pipelines.engine.pace import Pace
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
@@ -65,6 +66,10 @@ Runner = Callable[[Any, "Context"], None]
 
 ATTEMPTS = 5
 """At most, to run what memory runs out for: one for each plan, and one more."""
+
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
+watches takes from the processor that draws."""
 
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
@@ -180,7 +185,11 @@ class _Line:
         self._last: MemoryReport | None = None
 
     def sender(self, job: str) -> Callable[[Event], None]:
+        pace = Pace(PROGRESS_INTERVAL)
+
         def send(event: Event) -> None:
+            if isinstance(event, Progress) and not (event.preview or event.step in (1, event.steps) or pace.due()):
+                return
             if isinstance(event, LAST_EVENTS) or (isinstance(event, Progress) and event.step == 1):
                 self.tell_memory()
             self._inbox.tell({"job": job, "event": EVENT.dump_python(event, mode="json")})
