@@ -52,6 +52,7 @@ from pipelines.engine.jobs import (
 )
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
 from pipelines.engine.pace import Pace
+from presets.control_pictures import ControlPictures
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
@@ -231,6 +232,7 @@ class Worker:
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
         self._inputs = Inputs(settings.inputs)
+        self._control_pictures = ControlPictures(settings.control_pictures)
 
     @property
     def device(self) -> str:
@@ -250,7 +252,9 @@ class Worker:
                 saved.append(event)
             send(event)
 
-        context = Context(*parts, pass_on, is_cancelled, message["hashes"], list(message["warnings"]))
+        hashes, warnings = message["hashes"], list(message["warnings"])
+        made_before = self._control_pictures
+        context = Context(*parts, pass_on, is_cancelled, hashes, warnings, control_pictures=made_before)
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
