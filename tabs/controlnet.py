@@ -6,12 +6,12 @@ from pipelines.engine.jobs import Engine
 from presets.requests import ControlNet
 from tabs import control_units, drawing
 from tabs.form import Form
+from tabs.tab import Tab
 
 
-def build(engine: Engine) -> Form[ControlNet]:
+def build(engine: Engine) -> Tab:
     form = Form(ControlNet, engine.inputs)
-    drawing.build(engine, form, given=control_units.build, settings=None, sizes=_sizes)
-    return form
+    return Tab(form, drawing.build(engine, form, given=control_units.build, settings=None, sizes=_sizes))
 
 
 def _sizes(_engine: Engine, form: Form) -> None:

@@ -12,17 +12,27 @@ from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
 from presets.images import FILE_LIMIT
 from presets.library import Library
-from presets.parts import picture_fields
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, controlnet, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme
+from tabs import (
+    api,
+    controlnet,
+    image_to_image,
+    inpaint,
+    models,
+    own_presets,
+    picture_info,
+    sending,
+    text_to_image,
+    theme,
+)
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
-from tabs.uploads import referenced
+from tabs.uploads import reference
 
 WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
@@ -47,21 +57,22 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            forms = []
+            made = []
             for name, build in TABS.items():
                 with gr.Tab(KINDS[name].title, id=name):
                     row = PresetRow(library, KINDS[name])
-                    form = build(engine)
-                    row.connect(engine, form)
+                    tab = build(engine)
+                    row.connect(engine, tab.form)
                     if manage_models:
-                        own_presets.Panel(row, form)
-                    forms.append(form)
+                        own_presets.Panel(row, tab.form)
+                    made.append(tab)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
-        for form in forms:
-            _link(info, form, tabs)
+        sending.connect(made, tabs)
+        for tab in made:
+            _link(info, tab.form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
@@ -76,8 +87,8 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
     button = picture_info.target(info, form.kind.title, kind)
 
     def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
-        given = dict.fromkeys(picture_fields(form.kind), file) if file and form.store else {}
-        pictures = referenced(form.store, form.kind, given) if form.store else {}
+        begun = sending.begun_with(form, reference(form.store, file, "image")) if file and form.store else {}
+        pictures = {name: value for name, value in begun.items() if name not in found.settings}
         return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
