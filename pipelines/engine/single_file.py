@@ -6,7 +6,7 @@ taken from them, so that variants and tiny models load too. Keys are converted b
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,6 @@ def _open_clip_config(prefix: str, shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def count(shapes: Shapes, prefix: str) -> int:
+def count(names: Iterable[str], prefix: str) -> int:
     """How many different numbers follow `prefix` in the names."""
-    return len({name[len(prefix) :].split(".", 1)[0] for name in shapes if name.startswith(prefix)})
+    return len({name[len(prefix) :].split(".", 1)[0] for name in names if name.startswith(prefix)})
