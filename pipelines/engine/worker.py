@@ -258,7 +258,7 @@ class Worker:
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
-            context.report(Loading(what=f"Preparing {request.checkpoint}"))
+            context.report(Loading(what=f"Preparing {request.checkpoint_used or request.title}"))
             runner = self._runners[type(request)]
             self._within_memory(lambda: runner(request, replace(context, first=len(saved))), context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
