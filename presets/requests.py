@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import picture_fields, sizes
+from presets.control_picture import ControlPicture
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
@@ -135,11 +136,12 @@ def _times(size: tuple[int, int]) -> str:
 AnyDrawing = TextToImage | ImageToImage | Inpaint
 """All kinds that draw with a checkpoint."""
 
-AnyRequest = Annotated[AnyDrawing, Field(discriminator="kind")]
+AnyRequest = Annotated[AnyDrawing | ControlPicture, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
 KINDS: dict[str, type[AnyRequest]] = {
     "text-to-image": TextToImage,
     "image-to-image": ImageToImage,
     "inpaint": Inpaint,
+    "control-picture": ControlPicture,
 }

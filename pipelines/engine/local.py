@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine import worker
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.errors import Busy, WorkerDied
 from pipelines.engine.hashes import Hashes
@@ -28,6 +29,7 @@ from pipelines.engine.jobs import (
     LoraInfo,
     MemoryReport,
     ModelInfo,
+    PreprocessorInfo,
     Queued,
     Stopped,
     TokenCount,
@@ -77,7 +79,8 @@ class LocalEngine:
         self._runners = runners
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
-        self._inventory = Inventory(self._catalog, self._loras, settings.pixel_limit)
+        self._annotators = Annotators(settings.model_roots, offline=settings.offline)
+        self._inventory = Inventory(self._catalog, self._loras, self._annotators, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -157,6 +160,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def preprocessors(self) -> Sequence[PreprocessorInfo]:
+        return self._annotators.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
