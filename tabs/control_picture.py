@@ -9,10 +9,11 @@ from tabs import preprocessing
 from tabs.form import Form
 from tabs.output import Output
 from tabs.run import connect
+from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 
 
-def build(engine: Engine) -> Form[ControlPicture]:
+def build(engine: Engine) -> Tab:
     form = Form(ControlPicture, engine.inputs)
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
@@ -30,7 +31,7 @@ def build(engine: Engine) -> Form[ControlPicture]:
             output = Output(form)
     connect(engine, form, output, make, cancel)
     output.connect(form)
-    return form
+    return Tab(form, output)
 
 
 def _settings(engine: Engine, form: Form[ControlPicture]) -> None:

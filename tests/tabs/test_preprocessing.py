@@ -6,10 +6,8 @@ import gradio as gr
 import pytest
 
 from presets.preprocessors import PARAMETERS, PREPROCESSORS
-from presets.requests import ControlPicture
 from tabs import preprocessing
 from tabs.control_picture import build
-from tabs.form import Form
 from tests.fake_engine import FakeEngine
 
 
@@ -19,7 +17,7 @@ class Page:
     def __init__(self, folder: Path):
         self.engine = FakeEngine(folder)
         with gr.Blocks() as blocks:
-            self.form: Form[ControlPicture] = build(self.engine)
+            self.form = build(self.engine).form
         handlers = {event.name: event.fn for event in blocks.fns.values()}
         self.choose = handlers["shown"]
 
