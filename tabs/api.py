@@ -119,11 +119,12 @@ def _add_preprocessors(engine: Engine) -> None:
 
 def _add_list(name: str, entries: Callable[[], list[dict[str, Any]]], schema: dict[str, Any], about: str) -> None:
     """An endpoint that takes nothing and answers with `entries`, each of that JSON schema."""
+    answer: Any = {"type": "array", "items": schema}
     gr.on(
         [],
         entries,
         None,
-        Api(None, {"type": "array", "items": schema}, name),
+        Api(None, answer, name),
         postprocess=False,
         show_progress="hidden",
         api_name=name,
