@@ -102,6 +102,10 @@ def _filled(make: Callable[[], Any], tensors: Tensors) -> Any:
     """The module that `make` makes with these weights. Raises `RuntimeError` where they are not all there."""
     with init_empty_weights():
         module = make()
+    return _with(module, tensors)
+
+
+def _with(module: Any, tensors: Tensors) -> Any:
     module.load_state_dict({name.removeprefix("module."): tensor for name, tensor in tensors.items()}, assign=True)
     return module
 
@@ -233,7 +237,8 @@ def _build_midas(files: Sequence[Tensors]) -> Parts:
     from controlnet_aux.midas.midas.dpt_depth import DPTDepthModel
 
     tensors = files[0]["model"] if "optimizer" in files[0] else files[0]
-    return {"network": _filled(lambda: DPTDepthModel(backbone="vitb_rn50_384", non_negative=True), tensors)}
+    whole = DPTDepthModel(backbone="vitb_rn50_384", non_negative=True)  # timm runs it once while it is made
+    return {"network": _with(whole, tensors)}
 
 
 def _midas(parts: Parts, image: Pixels, _: PreprocessSettings) -> Any:
