@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import control_picture, image_to_image, inpaint, text_to_image
+from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image
 from pipelines.engine.context import Context
 from presets.control_picture import ControlPicture
 from presets.request import Request
-from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
 
 RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
     {
@@ -16,5 +16,6 @@ RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyTy
         ImageToImage: image_to_image.run,
         Inpaint: inpaint.run,
         ControlPicture: control_picture.run,
+        ControlNet: controlnet.run,
     }
 )

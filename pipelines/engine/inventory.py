@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
+from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
 from presets.errors import InvalidField
@@ -12,12 +13,15 @@ from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog`, the files of `loras` and `annotators`; no picture may be drawn with more than
-    `pixel_limit` pixels."""
+    """The models of `catalog`, the files of `loras`, `controls` and `annotators`; no picture may be drawn with more
+    than `pixel_limit` pixels."""
 
-    def __init__(self, catalog: Catalog, loras: LoraFiles, annotators: Annotators, pixel_limit: int):
+    def __init__(
+        self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, annotators: Annotators, pixel_limit: int
+    ):
         self._catalog = catalog
         self._loras = loras
+        self._controls = controls
         self._annotators = annotators
         self._pixel_limit = pixel_limit
 
@@ -47,3 +51,7 @@ class Inventory:
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)
         return self._loras.listed_names(names, None if model.path is None else model.family)
+
+    def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        model = self._catalog.find(checkpoint)
+        return {name: self._controls.find(name, model).name for name in names}

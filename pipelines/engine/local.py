@@ -15,12 +15,14 @@ from typing import Any, Literal
 from pipelines.engine import worker
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
+from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, WorkerDied
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
+    ControlInfo,
     EngineStatus,
     Event,
     Failed,
@@ -79,8 +81,9 @@ class LocalEngine:
         self._runners = runners
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
+        self._controls = ControlFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
-        self._inventory = Inventory(self._catalog, self._loras, self._annotators, settings.pixel_limit)
+        self._inventory = Inventory(self._catalog, self._loras, self._controls, self._annotators, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -163,6 +166,9 @@ class LocalEngine:
 
     def preprocessors(self) -> Sequence[PreprocessorInfo]:
         return self._annotators.list()
+
+    def controls(self) -> Sequence[ControlInfo]:
+        return self._controls.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
