@@ -56,7 +56,7 @@ def anywhere(random: Random, scene: Scene, thing: Thing, sizes: tuple[float, flo
 
 
 def is_drawable(stage: Staged, least: float = 0.75) -> bool:
-    """Whether no thing of `stage` is smaller than `least` of what is usual: the starter's latents hold no more detail."""
+    """Whether no thing of `stage` is under `least` of its usual size: the starter's latents hold no more detail."""
     pairs = zip(stage.scene.things, stage.frames, strict=True)
     return all(_height(frame) >= least * _height(usual_frame(stage.scene, thing)) for thing, frame in pairs)
 
