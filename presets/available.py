@@ -10,10 +10,14 @@ from pydantic import BaseModel, ConfigDict
 from presets import prompts
 from presets.errors import shortened
 from presets.names import HUB_ID, match_name, near_names, without_ending, writable
+from presets.upscale_fields import RESAMPLERS
 
 HASH_LEAST = 8
 """Hexadecimal digits that a hash must have to tell files apart. A1111 writes 10 of them, older programs 8."""
 HASH_SHOWN = 16
+
+
+What = Literal["checkpoint", "LoRA", "VAE", "upscaler"]
 
 
 class Missing(BaseModel):
@@ -22,7 +26,7 @@ class Missing(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    what: Literal["checkpoint", "LoRA", "VAE"]
+    what: What
     name: str
     hash: str = ""
     near: tuple[str, ...] = ()
@@ -40,6 +44,7 @@ class Available:
     checkpoints: Mapping[str, str]
     loras: tuple[str, ...] = ()
     vaes: tuple[str, ...] = ()
+    upscalers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -59,6 +64,10 @@ class Available:
         """The installed VAE of that name."""
         return _found("VAE", name, sha256, self.vaes)
 
+    def upscaler(self, name: str) -> str | Missing:
+        """The installed upscaler of that name, or way of plain resampling."""
+        return _found("upscaler", name, "", (*self.upscalers, *RESAMPLERS))
+
 
 def localised(
     values: Mapping[str, Any],
@@ -76,6 +85,9 @@ def localised(
         _put(own, "checkpoint", available.checkpoint(checkpoint, checkpoint_hash, of_hub=of_hub), missing)
     if isinstance(vae, str) and vae:
         _put(own, "vae", available.vae(vae), missing)
+    upscaler = values.get("upscaler")
+    if isinstance(upscaler, str) and upscaler:
+        _put(own, "upscaler", available.upscaler(upscaler), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()
@@ -114,7 +126,7 @@ def _renamed(use: Any, names: Mapping[str, str]) -> Any:
     return use | {"name": names[_name_of(use)]} if _name_of(use) in names else use
 
 
-def _found(what: Literal["checkpoint", "LoRA", "VAE"], name: str, sha256: str, names: tuple[str, ...]) -> str | Missing:
+def _found(what: What, name: str, sha256: str, names: tuple[str, ...]) -> str | Missing:
     """Names from elsewhere may have a file's ending, or be of a file in a folder that is not here."""
     plain = without_ending(name)
     for wanted in _unique((name, plain, plain.rsplit("/", 1)[-1])):

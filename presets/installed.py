@@ -31,6 +31,10 @@ class Installed(Protocol):
         """The listed VAE, if it fits the checkpoint."""
         ...
 
+    def upscaler(self, name: str) -> str:
+        """The listed name of a model that makes pictures larger, or of plain resampling; "" is the model that ships."""
+        ...
+
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         """Each of `names` and the LoRA's listed name, if they all fit the checkpoint."""
         ...

@@ -14,6 +14,7 @@ from presets import picture_fields, sizes
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
+from presets.upscale import Upscale
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
@@ -135,11 +136,12 @@ def _times(size: tuple[int, int]) -> str:
 AnyDrawing = TextToImage | ImageToImage | Inpaint
 """All kinds that draw with a checkpoint."""
 
-AnyRequest = Annotated[AnyDrawing, Field(discriminator="kind")]
+AnyRequest = Annotated[AnyDrawing | Upscale, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
 KINDS: dict[str, type[AnyRequest]] = {
     "text-to-image": TextToImage,
     "image-to-image": ImageToImage,
     "inpaint": Inpaint,
+    "upscale": Upscale,
 }

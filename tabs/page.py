@@ -14,7 +14,7 @@ from presets.images import FILE_LIMIT
 from presets.library import Library
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme
+from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme, upscale
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.picture_files import OnlyPictures
@@ -27,7 +27,12 @@ WAITING_EVENTS = 200
 """Page events that may wait at once; jobs wait in the engine."""
 
 
-TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build, "inpaint": inpaint.build}
+TABS = {
+    "text-to-image": text_to_image.build,
+    "image-to-image": image_to_image.build,
+    "inpaint": inpaint.build,
+    "upscale": upscale.build,
+}
 """Kind of request -> what lays out its tab, in the page's order."""
 
 

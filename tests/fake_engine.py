@@ -53,6 +53,9 @@ class FakeInventory:
     def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
         return name
 
+    def upscaler(self, name: str) -> str:
+        return name or "twice"
+
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name for name in names}
 
@@ -126,6 +129,9 @@ class FakeEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self.adapters
+
+    def upscalers(self) -> Sequence[str]:
+        return ("twice", "lanczos", "nearest")
 
     def problems(self) -> Sequence[str]:
         return self.unusable

@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
+from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import InvalidField
 from presets.installed import Checkpoint
 
 
 class Inventory:
-    """The models of `catalog` and the files of `loras`; no picture may be drawn with more than `pixel_limit` pixels."""
+    """The models of `catalog` and the files of `loras` and `upscalers`; no picture may be drawn with more than
+    `pixel_limit` pixels."""
 
-    def __init__(self, catalog: Catalog, loras: LoraFiles, pixel_limit: int):
+    def __init__(self, catalog: Catalog, loras: LoraFiles, upscalers: UpscalerFiles, pixel_limit: int):
         self._catalog = catalog
         self._loras = loras
+        self._upscalers = upscalers
         self._pixel_limit = pixel_limit
 
     def checkpoint(self, name: str, kind: str) -> Checkpoint:
@@ -36,6 +39,9 @@ class Inventory:
         file = self._catalog.find_vae(name)
         file.check_family(FAMILIES[self._catalog.find(checkpoint).family])
         return file.name
+
+    def upscaler(self, name: str) -> str:
+        return self._upscalers.listed(name)
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)

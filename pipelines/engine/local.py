@@ -37,6 +37,7 @@ from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.tokens import TokenCounter
+from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import UserError
 from presets.inputs import Inputs
 from presets.requests import AnyRequest
@@ -77,7 +78,8 @@ class LocalEngine:
         self._runners = runners
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
-        self._inventory = Inventory(self._catalog, self._loras, settings.pixel_limit)
+        self._upscalers = UpscalerFiles(self._catalog)
+        self._inventory = Inventory(self._catalog, self._loras, self._upscalers, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -157,6 +159,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def upscalers(self) -> Sequence[str]:
+        return self._upscalers.names()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
