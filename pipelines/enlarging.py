@@ -10,7 +10,8 @@ from PIL import Image
 from pipelines.engine.context import Context
 from pipelines.engine.jobs import Progress
 from pipelines.engine.out_of_memory import is_out_of_memory
-from pipelines.engine.preview import PREVIEW_SIDE, Pace, jpeg
+from pipelines.engine.pace import Pace
+from pipelines.engine.preview import PREVIEW_SIDE, jpeg
 from pipelines.engine.upscalers import Upscaler
 from pipelines.tiling import Grid, grid_of, in_tiles
 from presets.upscale_fields import RESAMPLERS

@@ -12,10 +12,11 @@ from tabs import markup
 from tabs.comparison import Comparison
 from tabs.form import Form
 from tabs.run import connect
+from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 
 
-def build(engine: Engine) -> Form[Upscale]:
+def build(engine: Engine) -> Tab:
     form = Form(Upscale, engine.inputs)
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
@@ -33,7 +34,7 @@ def build(engine: Engine) -> Form[Upscale]:
             output = Comparison(form, engine.inputs)
     connect(engine, form, output, upscale, cancel)
     output.connect(form)
-    return form
+    return Tab(form, output)
 
 
 def _settings(engine: Engine, form: Form[Upscale]) -> None:

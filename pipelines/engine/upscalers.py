@@ -4,13 +4,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError, canonicalize_state_dict
 
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding
 from pipelines.engine.errors import BrokenPicture, UpscalerRefused
@@ -24,6 +23,9 @@ from pipelines.engine.upscaler_files import UpscalerFile, UpscalerFiles
 from pipelines.engine.weights import mapped
 from presets.errors import UserError
 
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
+
 MODEL, DESCRIPTOR = "model", "descriptor"
 
 
@@ -33,7 +35,7 @@ class Upscaler:
     numbers."""
 
     file: UpscalerFile
-    descriptor: ImageModelDescriptor[Any]
+    descriptor: "ImageModelDescriptor[Any]"
     seconds: float
     failed: Callable[[], UserError]
 
@@ -44,7 +46,7 @@ class Upscaler:
 
     @property
     def can_be_tiled(self) -> bool:
-        return self.descriptor.tiling is not ModelTiling.INTERNAL
+        return self.descriptor.tiling.name != "INTERNAL"
 
     @property
     def about(self) -> dict[str, Any]:
@@ -128,8 +130,15 @@ class Upscalers:
         return error
 
 
-def load_upscaler(file: UpscalerFile) -> ImageModelDescriptor[Any]:
+def load_upscaler(file: UpscalerFile) -> "ImageModelDescriptor[Any]":
     """The model of `file` on the CPU, in float32. Raises `UpscalerRefused` and `OSError`."""
+    from spandrel import (
+        ImageModelDescriptor,
+        ModelLoader,
+        UnsupportedModelError,
+        canonicalize_state_dict,
+    )  # half a second
+
     try:
         descriptor = ModelLoader("cpu").load_from_state_dict(canonicalize_state_dict(dict(mapped(file.path))))
     except UnsafeFile as problem:

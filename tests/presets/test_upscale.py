@@ -34,7 +34,7 @@ def refused(**values):
         ({"upscaler": "\ud800"}, "upscaler", "E-TEXT-ENCODING", ""),
         ({"upscaler": "a" * 301}, "upscaler", "E-UPSCALER", "at most 300"),
         ({"steps": 20}, "steps", "E-API-ARGS", "no parameter"),
-        ({"image": None}, "image", "E-IMAGE", "must be the file of a picture"),
+        ({"image": None}, "image", "E-API-ARGS", "must be the file of a picture"),
     ],
 )
 def test_a_bad_value_is_a_sentence_about_its_field(values, field, code, words):
