@@ -47,7 +47,7 @@ def enlarge(picture: Image.Image, size: Size, way: Way, context: Context) -> Enl
     Where memory runs out smaller tiles are taken, and told.
     """
     if way.upscaler in RESAMPLERS:
-        return Enlarged(picture.resize(size, RESAMPLERS[way.upscaler]))
+        return Enlarged(picture.resize(size, Image.Resampling[way.upscaler.upper()]))
     with context.models.upscaler(way.upscaler, context.report) as upscaler:
         image = _Enlarging(upscaler, way, context).image(picture, size)
         return Enlarged(image, upscaler.about, upscaler.seconds)

@@ -2,20 +2,12 @@
 
 from typing import Annotated
 
-from PIL import Image
 from pydantic import BeforeValidator, Field
 
 from presets.fields import cleaned, encodable, extra, real_number, whole_number
 
-RESAMPLERS = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bicubic": Image.Resampling.BICUBIC,
-    "hamming": Image.Resampling.HAMMING,
-    "bilinear": Image.Resampling.BILINEAR,
-    "box": Image.Resampling.BOX,
-    "nearest": Image.Resampling.NEAREST,
-}
-"""Ways to another size that need no model, by the names they are asked for. No model is found under these names."""
+RESAMPLERS = ("lanczos", "bicubic", "hamming", "bilinear", "box", "nearest")
+"""Ways to another size that need no model, as Pillow names them. No model is found under these names."""
 
 RESULT_PIXELS = 2**25
 RESULT_SIDE = 16_384

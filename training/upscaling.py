@@ -47,7 +47,7 @@ class UpscalerRecipe:
     scale: int = 2
     features: int = 32
     layers: int = 12
-    steps: int = 8000
+    steps: int = 6400
     batch: int = 8
     learning_rate: float = 1e-3
     pool: int = 192
