@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import image_to_image, inpaint, text_to_image, upscale
+from pipelines import controlnet, image_to_image, inpaint, text_to_image, upscale
 from pipelines.engine.context import Context
 from presets.request import Request
-from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
 from presets.upscale import Upscale
 
 RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
-    {TextToImage: text_to_image.run, ImageToImage: image_to_image.run, Inpaint: inpaint.run, Upscale: upscale.run}
+    {
+        TextToImage: text_to_image.run,
+        ImageToImage: image_to_image.run,
+        Inpaint: inpaint.run,
+        ControlNet: controlnet.run,
+        Upscale: upscale.run,
+    }
 )

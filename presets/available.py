@@ -17,7 +17,7 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "upscaler"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler"]
 
 
 class Missing(BaseModel):
@@ -44,6 +44,7 @@ class Available:
     checkpoints: Mapping[str, str]
     loras: tuple[str, ...] = ()
     vaes: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
@@ -63,6 +64,10 @@ class Available:
     def vae(self, name: str, sha256: str = "") -> str | Missing:
         """The installed VAE of that name."""
         return _found("VAE", name, sha256, self.vaes)
+
+    def control(self, name: str) -> str | Missing:
+        """The installed control model of that name."""
+        return _found("control model", name, "", self.controls)
 
     def upscaler(self, name: str) -> str | Missing:
         """The installed upscaler of that name, or way of plain resampling."""
@@ -95,7 +100,20 @@ def localised(
         own["loras"] = [_renamed(use, here) for use in values["loras"] if _name_of(use) not in absent]
     if names and isinstance(values.get("prompt"), str):
         own["prompt"] = prompts.with_loras_named(prompts.without_loras(values["prompt"], absent), here)
+    own |= _with_controls(values, available, missing)
     return own, (*missing, *(found for found in names.values() if isinstance(found, Missing)))
+
+
+def _with_controls(values: Mapping[str, Any], available: Available, missing: list[Missing]) -> dict[str, Any]:
+    """The control units with the control models that are here; without one the first that fits is meant."""
+    units = values.get("units")
+    if not isinstance(units, list | tuple):
+        return {}
+    changed = [dict(unit) if isinstance(unit, Mapping) else unit for unit in units]
+    for unit in changed:
+        if isinstance(unit, dict) and isinstance(unit.get("control"), str) and unit["control"]:
+            _put(unit, "control", available.control(unit["control"]), missing)
+    return {"units": changed}
 
 
 def _put(values: dict[str, Any], field: str, found: str | Missing, missing: list[Missing]) -> None:

@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 from pipelines.engine import worker
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
+from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, WorkerDied
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
+    ControlInfo,
     EngineStatus,
     Event,
     Failed,
@@ -78,8 +80,10 @@ class LocalEngine:
         self._runners = runners
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
+        self._controls = ControlFiles(self._catalog)
         self._upscalers = UpscalerFiles(self._catalog)
-        self._inventory = Inventory(self._catalog, self._loras, self._upscalers, settings.pixel_limit)
+        files = (self._loras, self._controls, self._upscalers)
+        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._waiting: deque[Job] = deque()
@@ -159,6 +163,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def controls(self) -> Sequence[ControlInfo]:
+        return self._controls.list()
 
     def upscalers(self) -> Sequence[str]:
         return self._upscalers.names()
