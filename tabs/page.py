@@ -22,6 +22,7 @@ from tabs import (
     models,
     own_presets,
     picture_info,
+    preset_links,
     sending,
     text_to_image,
     theme,
@@ -59,7 +60,7 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            made = []
+            made, rows = [], []
             for name, build in TABS.items():
                 with gr.Tab(KINDS[name].title, id=name):
                     row = PresetRow(library, KINDS[name])
@@ -68,11 +69,13 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
                     if manage_models:
                         own_presets.Panel(row, tab.form)
                     made.append(tab)
+                    rows.append(row)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
         sending.connect(made, tabs)
+        preset_links.connect(engine, rows, made, tabs)
         for tab in made:
             _link(info, tab.form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
