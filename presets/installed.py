@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from presets.preprocess_fields import Name
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -33,6 +35,10 @@ class Installed(Protocol):
 
     def upscaler(self, name: str) -> str:
         """The listed name of a model that makes pictures larger, or of plain resampling; "" is the model that ships."""
+        ...
+
+    def check_preprocessor(self, name: Name) -> None:
+        """Raise if what the preprocessor loads is not here and cannot come."""
         ...
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:

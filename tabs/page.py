@@ -16,6 +16,7 @@ from presets.requests import KINDS
 from presets.settings import Settings
 from tabs import (
     api,
+    control_picture,
     controlnet,
     image_to_image,
     inpaint,
@@ -45,6 +46,7 @@ TABS = {
     "image-to-image": image_to_image.build,
     "inpaint": inpaint.build,
     "controlnet": controlnet.build,
+    "control-picture": control_picture.build,
     "upscale": upscale.build,
 }
 """Kind of request -> what lays out its tab, in the page's order."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.families import FAMILIES
@@ -9,19 +10,27 @@ from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import InvalidField
 from presets.installed import Checkpoint
+from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog` and the files of `loras`, `controls` and `upscalers`; no picture may be drawn with more
-    than `pixel_limit` pixels."""
+    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers` and `annotators`; no picture may be
+    drawn with more than `pixel_limit` pixels."""
 
     def __init__(
-        self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, upscalers: UpscalerFiles, pixel_limit: int
+        self,
+        catalog: Catalog,
+        loras: LoraFiles,
+        controls: ControlFiles,
+        upscalers: UpscalerFiles,
+        annotators: Annotators,
+        pixel_limit: int,
     ):
         self._catalog = catalog
         self._loras = loras
         self._controls = controls
         self._upscalers = upscalers
+        self._annotators = annotators
         self._pixel_limit = pixel_limit
 
     def checkpoint(self, name: str, kind: str) -> Checkpoint:
@@ -46,6 +55,9 @@ class Inventory:
 
     def upscaler(self, name: str) -> str:
         return self._upscalers.listed(name)
+
+    def check_preprocessor(self, name: Name) -> None:
+        self._annotators.check(name)
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine import worker
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, WorkerDied
@@ -30,6 +31,7 @@ from pipelines.engine.jobs import (
     LoraInfo,
     MemoryReport,
     ModelInfo,
+    PreprocessorInfo,
     Queued,
     Stopped,
     TokenCount,
@@ -82,7 +84,8 @@ class LocalEngine:
         self._loras = LoraFiles(self._catalog)
         self._controls = ControlFiles(self._catalog)
         self._upscalers = UpscalerFiles(self._catalog)
-        files = (self._loras, self._controls, self._upscalers)
+        self._annotators = Annotators(settings.model_roots, offline=settings.offline)
+        files = (self._loras, self._controls, self._upscalers, self._annotators)
         self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
@@ -163,6 +166,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def preprocessors(self) -> Sequence[PreprocessorInfo]:
+        return self._annotators.list()
 
     def controls(self) -> Sequence[ControlInfo]:
         return self._controls.list()

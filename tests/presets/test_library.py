@@ -14,7 +14,6 @@ from presets.library import BUILTIN, Library, PresetNotFound, thumbnail_of
 from presets.partial import accepted
 from presets.requests import KINDS, TextToImage
 from presets.toml_files import SIZE_LIMIT, FileRefused
-from presets.upscale_fields import RESAMPLERS
 
 KIND = "text-to-image"
 HOUSE = TextToImage(prompt="a house", steps=8, width=128, loras=(LoraUse(name="ink", strength=0.5),))
@@ -45,12 +44,13 @@ def test_built_in_presets_are_whole_and_there_are_twelve_at_least(kind):
     assert library.problems(kind) == []
     assert [preset.title for preset in presets if preset.warnings] == []
     assert all(preset.title and preset.help and not preset.is_own for preset in presets)
-    shipped = {"storybook", "storybook-x2", *RESAMPLERS}
-    work_here = [
-        preset for preset in presets if shipped & {preset.values.get(name) for name in ("checkpoint", "upscaler")}
-    ]
-    assert len(work_here) >= 6
-    assert len(presets) - len(work_here) >= 6
+    of_starter = [preset for preset in presets if preset.values.get("checkpoint") == "storybook"]
+    if "checkpoint" in KINDS[kind].model_fields:
+        assert len(of_starter) >= 6
+        assert len(presets) - len(of_starter) >= 6
+    else:
+        assert len([preset for preset in presets if preset.thumbnail]) >= 6
+        assert len(presets) >= 12
 
 
 @pytest.mark.parametrize("path", sorted(BUILTIN.rglob("*.webp")), ids=lambda path: path.stem)
