@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments) -> int:
     from pipelines.engine.local import LocalEngine
+    from pipelines.engine.store import open_store
     from presets import installation
 
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
@@ -34,7 +35,8 @@ def _run(arguments: Arguments) -> int:
         print("easel: " + " ".join(outdated) + " Run: pip install -e .", file=sys.stderr)
         return 1
     settings = read_settings(arguments)
-    engine = LocalEngine(settings)
+    is_page = arguments.kind is None and arguments.picture is None
+    engine = LocalEngine(settings, store=open_store(settings.jobs) if is_page else None)
     if arguments.picture is not None:
         return tell_of_picture(engine, arguments)
     engine.start()

@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         default=None, ge=0, description="Bytes of weights kept in main memory beside a GPU; half of it if unset."
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
+    user_limit: int = Field(default=200, ge=1, description="Jobs of one user that may wait; more are refused.")
+    left_jobs: Literal["finish", "cancel"] = Field(
+        default="finish", description="What becomes of a running job whose page was closed."
+    )
+    patience: float = Field(
+        default=60.0, ge=0, description="Seconds that a waiting job stays once its page was closed, unless it is kept."
+    )
     pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
@@ -108,6 +115,11 @@ class Settings(BaseSettings):
     def inputs(self) -> Path:
         """Folder of the pictures that requests were given."""
         return self.home / "inputs"
+
+    @property
+    def jobs(self) -> Path:
+        """Folder of the job tables."""
+        return self.home / "jobs"
 
     @property
     def presets(self) -> Path:
