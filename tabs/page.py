@@ -14,9 +14,10 @@ from presets.images import FILE_LIMIT
 from presets.library import Library
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, text_to_image, theme
+from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, queue_panel, text_to_image, theme
 from tabs.calls import CheckedCalls
 from tabs.form import Form
+from tabs.owners import OwnerCookie
 from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
@@ -54,6 +55,8 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
+            with gr.Tab(queue_panel.TITLE, id="queue"):
+                queue_panel.build(engine, tabs)
         for form in forms:
             _link(info, form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
@@ -100,6 +103,7 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
             "middleware": [
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
+                Middleware(OwnerCookie),
             ]
         },
         max_file_size=FILE_LIMIT,
