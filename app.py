@@ -44,10 +44,13 @@ def _run(arguments: Arguments) -> int:
         if arguments.kind is not None:
             return run_request(engine, arguments, settings.presets)
         from presets.library import Library
+        from tabs import http_api
         from tabs.page import build_page, serve
 
-        page = build_page(engine, Library(settings.presets), manage_models=settings.manage_models)
-        serve(page, settings, pictures=settings.pictures)
+        library = Library(settings.presets)
+        page = build_page(engine, library, manage_models=settings.manage_models)
+        routes = http_api.routes(engine, library, http_api.access_of(settings))
+        serve(page, settings, pictures=settings.pictures, routes=routes)
         return 0
     finally:
         engine.close()

@@ -20,6 +20,11 @@ def _folders(value: Any) -> Any:
     return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+def _names(value: Any) -> Any:
+    """In the environment names are written with commas between them."""
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
 def _expanded(path: Path) -> Path:
     """`path` with a `~` at its beginning replaced. Raises `ValueError` for one of a user who is not known."""
     try:
@@ -50,6 +55,9 @@ class Settings(BaseSettings):
         default=None, description="Address to listen on, 0.0.0.0 for all; else GRADIO_SERVER_NAME or 127.0.0.1."
     )
     port: int | None = Field(default=None, ge=0, le=65535, description="Port of the page; 7860 or the next free one.")
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        default=(), description="More names under which the page is reached, as behind a proxy."
+    )
     share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that draws.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(

@@ -1,12 +1,13 @@
 """The page: its tabs in order, and how it is served."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from pydantic import BaseModel
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
@@ -80,8 +81,11 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
 
 
-def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
-    """Serve the page and return its address; with `block` only once the process is told to stop.
+def serve(
+    page: gr.Blocks, settings: Settings, *, pictures: Path, routes: Sequence[BaseRoute] = (), block: bool = True
+) -> str:
+    """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
+    stop.
 
     PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
     port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
@@ -100,11 +104,12 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         run_history=False,
         allowed_paths=[str(pictures)],
         app_kwargs={
+            "routes": list(routes),
             "middleware": [
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
                 Middleware(OwnerCookie),
-            ]
+            ],
         },
         max_file_size=FILE_LIMIT,
         enable_monitoring=False,
