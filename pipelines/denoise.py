@@ -14,7 +14,8 @@ from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.jobs import Progress
 from pipelines.engine.out_of_memory import is_out_of_memory
-from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, Pace, jpeg, thumbnail
+from pipelines.engine.pace import Pace
+from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, jpeg, thumbnail
 from pipelines.engine.step_cache import reusing
 from pipelines.engine.vae_tiling import can_be_divided, tiling
 from presets.drawing import Drawing
@@ -128,7 +129,8 @@ class NoNumbers(Exception):
 
 @torch.no_grad()
 def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Image.Image:
-    """The picture of `latents`. Raises `NoNumbers`, and what is raised where memory runs out.
+    """The picture of `latents`, on the device where `denoise` left them. Raises `NoNumbers`, and what is raised where
+    memory runs out.
 
     What comes out as NaN or black in half precision is decoded again in full, and what does not fit into memory in
     tiles; `warn` is told where that helped.
@@ -138,7 +140,7 @@ def decode(pipe: Any, latents: torch.Tensor, warn: Callable[[str], None]) -> Ima
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or not can_be_divided(pipe.vae, latents):
             raise
-    if pipe._execution_device.type == "cuda":
+    if latents.is_cuda:
         torch.cuda.empty_cache()  # what the failed attempt had: its error is gone by now
     with tiling(pipe.vae):
         image = _picture(pipe, latents, warn)
@@ -215,7 +217,7 @@ def _decoded(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     """Pixels (1, 3, height, width), nearly in [-1, 1]."""
     vae = pipe.vae
     mean, deviation = vae.config.get("latents_mean"), vae.config.get("latents_std")
-    values = latents.to(pipe._execution_device, vae.dtype)
+    values = latents.to(vae.dtype)
     if mean is not None and deviation is not None:
         scale = values.new_tensor(deviation).view(1, -1, 1, 1) / vae.config.scaling_factor
         values = values * scale + values.new_tensor(mean).view(1, -1, 1, 1)

@@ -36,7 +36,7 @@ MOSTLY = 0.5
 REMEMBERED = 64
 """Files whose pictures need not be read again."""
 
-_BROKEN = (
+BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, RuntimeError,
     AssertionError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -104,7 +104,7 @@ class Inputs:
         try:
             with Image.open(self._path(reference), formats=("PNG",)) as image:
                 found = image.size
-        except _BROKEN:
+        except BROKEN:
             found = None
         if found != reference.size:
             raise ImageMissing(field, reference)
@@ -114,7 +114,7 @@ class Inputs:
         try:
             with Image.open(self._path(reference), formats=("PNG",)) as image:
                 image.load()
-        except _BROKEN:
+        except BROKEN:
             raise ImageMissing(field, reference) from None
         if digest(image) != reference.sha256:
             raise ImageMissing(field, reference)
@@ -166,7 +166,7 @@ def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str
         raise _too_many_pixels(int((re.search(r"\d+", str(error)) or ["0"])[0]), field) from None
     except UnidentifiedImageError:
         raise _unknown(content, field) from None
-    except _BROKEN:
+    except BROKEN:
         raise _damaged(field) from None
     return plain, notes + _notes_of_pixels(plain)
 
@@ -236,7 +236,7 @@ def _notes_of_pixels(image: Image.Image) -> tuple[str, ...]:
 
 def _upright(image: Image.Image) -> Image.Image:
     orientation = None
-    with contextlib.suppress(*_BROKEN):  # metadata that cannot be read says nothing; the pixels are sound
+    with contextlib.suppress(*BROKEN):  # metadata that cannot be read says nothing; the pixels are sound
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     for step in _UPRIGHT.get(orientation, ()) if isinstance(orientation, int) else ():
         image = image.transpose(step)
@@ -264,5 +264,5 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         given = image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGBA").convert("RGB")
         return ImageCms.profileToProfile(given, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, *_BROKEN):
+    except (ImageCms.PyCMSError, *BROKEN):
         return None

@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         return self.home / "jobs"
 
     @property
+    def control_pictures(self) -> Path:
+        """Folder of the control pictures made so far, which are made again where they are missing."""
+        return self.home / "control"
+
+    @property
     def presets(self) -> Path:
         """Folder of the person's own presets and styles."""
         return self.home / "presets"

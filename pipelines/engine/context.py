@@ -8,6 +8,7 @@ from PIL import Image
 
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
+from presets.control_pictures import ControlPictures
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.requests import AnyRequest
@@ -25,7 +26,7 @@ class Context:
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
     saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
-    that is to be made.
+    that is to be made. `control_pictures` are those made before; without, each is made anew.
     """
 
     models: "PipelineManager"
@@ -38,6 +39,7 @@ class Context:
     hashes: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     first: int = 0
+    control_pictures: ControlPictures | None = None
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""

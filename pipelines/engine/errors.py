@@ -16,6 +16,8 @@
     +-- LoraShape             a LoRA that does not fit the checkpoint  E-LORA-SHAPE
     +-- LoraNumbers           a LoRA that holds NaN or infinity        E-NAN
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
+    +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
+    +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
     +-- BrokenPicture         the decode gave NaN                      E-NAN
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -26,6 +28,7 @@
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from presets.errors import UserError, shortened
 
@@ -156,6 +159,26 @@ class EmbeddingRefused(UserError):
 
     def __init__(self, word: str, reason: str, code: str | None = None):
         super().__init__(f"The embedding {shortened(word)} cannot be used: {reason}.", code=code, field="prompt")
+
+
+class PreprocessorMissing(UserError):
+    """`files` (or one folder) of the Hub's `repository` are missing in `folder`, and could not be had for `reason`."""
+
+    code = "E-PREPROCESSOR-MISSING"
+
+    def __init__(self, title: str, files: Sequence[str], folder: Path, repository: str, reason: str):
+        super().__init__(
+            f"{title} needs {' and '.join(files)} in {shortened(str(folder), 100)}. The Hugging Face Hub has it in "
+            f"{repository}, but {reason}.",
+            field="preprocessor",
+        )
+
+
+class PreprocessorRefused(UserError):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, file: str, reason: str, code: str | None = None):
+        super().__init__(f"{shortened(file)} cannot be used: {reason}.", code=code, field="preprocessor")
 
 
 class BrokenPicture(UserError):

@@ -31,6 +31,8 @@ _TEXTS = [
 ]
 _WEIGHTS = [f"{part}/{stem}{rest}" for part, stem in WEIGHT_STEMS.items() for rest in ("*.safetensors", "*.index.json")]
 _TIMEOUT = 5.0
+HUB_PROBLEMS = (HFValidationError, HTTPError, OSError)
+"""What the Hub's library raises where something cannot be had; `reason_of` tells why."""
 
 
 def download(name: str, *, offline: bool, half: bool, report: Callable[[Event], None]) -> Model:
@@ -49,7 +51,7 @@ def download(name: str, *, offline: bool, half: bool, report: Callable[[Event], 
         return inspect_folder(_fetch(name, half, report), name, "hub")
     except HFValidationError as problem:
         raise ModelNotFound(name) from problem
-    except (HTTPError, OSError) as problem:
+    except HUB_PROBLEMS as problem:
         raise HubUnreachable(name, reason_of(problem)) from problem
 
 
@@ -99,6 +101,30 @@ def _fetch(name: str, half: bool, report: Callable[[Event], None]) -> Path:
     if "model_index.json" not in wanted:
         raise ModelFamily(name, "no diffusers folder on the Hub", "download its .safetensors file instead")
     files = [info for info in plan if info.filename in wanted]
+    last = _fetch_files(name, files, report)[-1]
+    return last.parents[files[-1].filename.count("/")]
+
+
+def cached_file(repository: str, file: str) -> Path | None:
+    """A file of the Hub's repository if it is in the local cache. Asks no network."""
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None
+
+
+def download_files(repository: str, files: Sequence[str], report: Callable[[Event], None]) -> tuple[Path, ...]:
+    """Files of a repository, over the network where they are not in the cache. Raises `HUB_PROBLEMS`, and what `report`
+    raises."""
+    report(Loading(what=f"Asking the Hub for {repository}"))
+    plan = snapshot_download(repository, allow_patterns=list(files), etag_timeout=_TIMEOUT, dry_run=True)
+    known = {info.filename: info for info in plan}
+    for file in files:
+        if file not in known:  # asked for by name it raises what says so
+            hf_hub_download(repository, file, etag_timeout=_TIMEOUT)
+    return _fetch_files(repository, [known[file] for file in files], report)
+
+
+def _fetch_files(name: str, files: Sequence[Any], report: Callable[[Event], None]) -> tuple[Path, ...]:
+    """Where these files of a plan lie once they are here."""
     total = sum(info.file_size or 0 for info in files) or 1
     done = 0
 
@@ -107,7 +133,7 @@ def _fetch(name: str, half: bool, report: Callable[[Event], None]) -> Path:
         done += int(count)
         report(Loading(what=f"Downloading {name}", fraction=min(1.0, done / total)))
 
-    folder = Path()
+    paths = []
     for info in files:
         before = done
         path = hf_hub_download(
@@ -118,8 +144,8 @@ def _fetch(name: str, half: bool, report: Callable[[Event], None]) -> Path:
             tqdm_class=_progress(advance),
         )
         advance(before + (info.file_size or 0) - done)
-        folder = Path(path).parents[info.filename.count("/")]
-    return folder
+        paths.append(Path(path))
+    return tuple(paths)
 
 
 def needed(names: Sequence[str], half: bool) -> set[str]:

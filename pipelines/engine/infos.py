@@ -77,6 +77,21 @@ class LoraInfo(BaseModel):
     problem: str = ""
 
 
+class PreprocessorInfo(BaseModel):
+    """A preprocessor as a face shows it. `needs` are the files it loads (or one folder) of the Hub's `repository`;
+    `is_here` says whether they are on this machine. `parameters` are those that matter to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    help: str
+    parameters: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    repository: str = ""
+    is_here: bool = True
+
+
 class TokenCount(BaseModel):
     """`tokens` of the prompt without markers, in `chunks` of `chunk_size` as the text encoder reads them."""
 

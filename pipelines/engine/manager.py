@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import diffusers
 import torch
 
 from pipelines.engine.adapters import Adapters, Applied
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.attention import attending
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.compiling import compile_blocks, interpreted
@@ -73,9 +74,13 @@ def _no_report(_event: Event) -> None:
 
 
 class PipelineManager:
-    """Belongs to the one thread that owns the device; `read_ahead` may be called from any."""
+    """Belongs to the one thread that owns the device; `read_ahead` may be called from any.
+
+    `annotators` are the files of detectors, which `tool` keeps in memory.
+    """
 
     def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
+        self.annotators = Annotators(settings.model_roots, offline=settings.offline)
         self._catalog = catalog
         self._policy = policy
         self._offline = settings.offline
@@ -154,6 +159,25 @@ class PipelineManager:
             yield components | {"vae": other.parts["vae"].value}
         finally:
             other.pins -= 1
+
+    @contextlib.contextmanager
+    def tool(self, key: CheckpointKey, name: str, build: Callable[[], Components]) -> Iterator[Components]:
+        """The parts of a small model beside the checkpoints, on the device and pinned until the block is left.
+
+        Unless they are in memory they are what `build` loads, of the files that `key` names. They count against the
+        budgets and go when they are the least recently used; `name` is what the report of memory calls them.
+        """
+        around = self._cache.get(self._last.key) if self._last else None
+        if around is None or not around.pins:
+            self._last = None  # memory that runs out here tells nothing of a checkpoint that was used before
+        holding = self._cache.get(key) or self._cache.add(key, name, build())
+        self._cache.enter(key)
+        holding.pins += 1
+        try:
+            yield {part: component.value for part, component in holding.parts.items()}
+        finally:
+            holding.pins -= 1
+            self._settle(holding)
 
     def broken(self, model: Model, vae: str, parts: Sequence[str]) -> BrokenPicture:
         """The error of a picture without numbers; files whose weights (`parts`) hold none are not used again until they
@@ -289,7 +313,7 @@ class PipelineManager:
         with (
             interpreted(denoiser, plan.offload != "none"),
             offloaded(components, self._device, plan.offload, self._policy.resident_limit),
-            computing(denoiser),
+            computing(denoiser) if self._policy.weight_storage == "float8" else contextlib.nullcontext(),
             tiling(components["vae"], plan.vae_tiling),
             attending(denoiser, attention) as computed_by,
         ):

