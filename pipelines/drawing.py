@@ -18,7 +18,7 @@ from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
 from pipelines.engine.step_cache import can_reuse
-from presets.requests import AnyRequest
+from presets.requests import AnyDrawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Work:
     check: Callable[[Path], None] = _nothing
 
 
-def draw(request: AnyRequest, context: Context, work: Work) -> None:
+def draw(request: AnyDrawing, context: Context, work: Work) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     assert request.width and request.height
     with context.models.pipeline(
@@ -61,7 +61,7 @@ def draw(request: AnyRequest, context: Context, work: Work) -> None:
             _draw(request.picture(index), index, loaded, context, watch, work)
 
 
-def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
+def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
     """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
     for warning in loaded.adapters.warnings:
         context.warn(warning)
@@ -78,7 +78,7 @@ def _warn(request: AnyRequest, loaded: Loaded, context: Context) -> None:
         context.warn(warning)
 
 
-def _draw(picture: AnyRequest, index: int, loaded: Loaded, context: Context, watch: Watch, work: Work) -> None:
+def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, watch: Watch, work: Work) -> None:
     started = time.perf_counter()
     guided = picture.guidance_scale > 1
     conditioning = context.conditioner.encode(

@@ -4,7 +4,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,9 @@ from presets.checks import parse
 from presets.errors import shortened
 from presets.request import FromPicture, Request
 from presets.samplers import SCHEDULES_OF
+
+if TYPE_CHECKING:
+    from presets.installed import Installed
 
 DrawingType = TypeVar("DrawingType", bound="Drawing")
 RedrawingType = TypeVar("RedrawingType", bound="Redrawing")
@@ -141,6 +144,16 @@ class Drawing(Request):
         parse(type(self), named.model_dump())
         return named
 
+    def settled(self: DrawingType, installed: "Installed") -> DrawingType:
+        checkpoint = installed.checkpoint(self.checkpoint, self.kind)
+        settled = self.resolved(checkpoint.name, checkpoint.native_size, checkpoint.grid)
+        if settled.vae:
+            settled = settled.model_copy(update={"vae": installed.vae(settled.vae, checkpoint.name)})
+        names = [lora.name for lora in settled.all_loras]
+        settled = settled.with_loras_named(installed.loras(names, checkpoint.name))
+        installed.check_size(checkpoint.name, settled.canvas)
+        return settled
+
     def resolved(
         self: DrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP
     ) -> DrawingType:
@@ -161,16 +174,39 @@ class Drawing(Request):
         )
 
     @property
+    def checkpoint_used(self) -> str:
+        return self.checkpoint
+
+    @property
+    def picture_count(self) -> int:
+        return self.count
+
+    @property
     def picture_size(self) -> tuple[int, int]:
-        """(width, height) of the pictures that this (resolved) request makes."""
+        return self.canvas
+
+    @property
+    def canvas(self) -> tuple[int, int]:
         return self.width or 0, self.height or 0
+
+    @property
+    def caption(self) -> str:
+        return self.prompt
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        names = (self.checkpoint, *(lora.name for lora in self.loras))
+        return self.prompt, self.negative_prompt, *names, str(self.seed)
+
+    @property
+    def file_mark(self) -> str:
+        return str(self.seed)
 
     def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:  # noqa: ARG002 - others need the grid
         """The (width, height) to draw at."""
         return self.width or native_size[0], self.height or native_size[1]
 
     def picture(self: DrawingType, index: int) -> DrawingType:
-        """The request that makes picture `index` of this (resolved) one alone."""
         return self.model_copy(update={"seed": (self.seed + index) % (fields.SEED_MAXIMUM + 1), "count": 1})
 
 

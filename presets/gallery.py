@@ -24,7 +24,7 @@ from presets.names import writable
 from presets.requests import KINDS, AnyRequest
 
 INDEX_FILE = "index.sqlite"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 STALE_FILE = "index.stale"
 """Lies there while a picture was saved that could not be listed, so that every process lists it when it can."""
 LOCK_SECONDS = 30.0
@@ -34,12 +34,11 @@ ABANDONED_SECONDS = 60.0
 """A file still being written after this time belongs to a process that died: writing one takes milliseconds."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_NAME = re.compile(r"(\d{6,})--?\d+\.png")
+_NAME = re.compile(r"(\d{6,})-(-?\d+|[a-z-]+)\.png")
 _TABLE = """
 CREATE TABLE pictures (
     identifier TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, created REAL NOT NULL, kind TEXT NOT NULL,
-    checkpoint TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL, width INTEGER NOT NULL,
-    height INTEGER NOT NULL, words TEXT NOT NULL, request TEXT NOT NULL
+    width INTEGER NOT NULL, height INTEGER NOT NULL, words TEXT NOT NULL, request TEXT NOT NULL
 )
 """
 _NEWEST = "ORDER BY created DESC, identifier DESC LIMIT ? OFFSET ?"
@@ -69,7 +68,7 @@ class Picture:
 
 
 class Gallery:
-    """The pictures under `root`, as `<day>/<number>-<seed>.png`; other files there are left alone.
+    """The pictures under `root`, as `<day>/<number>-<mark>.png`; other files there are left alone.
 
     Making one touches no disk. Any thread may use it.
     """
@@ -86,7 +85,7 @@ class Gallery:
         created = time.time()
         content = encode_png(image, request, {**record, "created": created})
         try:
-            path = self._write(content, created, request.seed)
+            path = self._write(content, created, request.file_mark)
         except OSError as error:
             raise PictureNotSaved(error) from error
         picture = Picture(_identifier(path), path, created, image.width, image.height, request)
@@ -145,14 +144,14 @@ class Gallery:
             return None
         return Picture(_identifier(path), path, created, width, height, known)
 
-    def _write(self, content: bytes, created: float, seed: int) -> Path:
+    def _write(self, content: bytes, created: float, mark: str) -> Path:
         """Put `content` under a number of the day that no file has and no process is writing."""
         folder = self.root.absolute() / time.strftime("%Y-%m-%d", time.localtime(created))
         folder.mkdir(parents=True, exist_ok=True)
         number = 1 + _last_number(folder)
-        while not _write_once(folder, number, seed, content):
+        while not _write_once(folder, number, mark, content):
             number += 1
-        return folder / _file_name(number, seed)
+        return folder / _file_name(number, mark)
 
     def _mark_stale(self) -> None:
         self._matches_files = False
@@ -243,8 +242,8 @@ def _identifier(path: Path) -> str:
     return f"{path.parent.name}-{path.stem}"
 
 
-def _file_name(number: int, seed: int) -> str:
-    return f"{number:06d}-{seed}.png"
+def _file_name(number: int, mark: str) -> str:
+    return f"{number:06d}-{mark}.png"
 
 
 def _last_number(folder: Path) -> int:
@@ -258,7 +257,7 @@ def _names(folder: Path) -> list[str]:
         return [entry.name for entry in entries]
 
 
-def _write_once(folder: Path, number: int, seed: int, content: bytes) -> bool:
+def _write_once(folder: Path, number: int, mark: str, content: bytes) -> bool:
     """Write a picture file whole; False, and nothing written, if the number is taken or being written."""
     partial = folder / f".{number:06d}.part"
     try:
@@ -272,7 +271,7 @@ def _write_once(folder: Path, number: int, seed: int, content: bytes) -> bool:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(folder / _file_name(number, seed))
+        partial.replace(folder / _file_name(number, mark))
     finally:
         partial.unlink(missing_ok=True)
     return True
@@ -301,19 +300,14 @@ def _read(path: Path) -> Picture | None:
 
 def _insert(index: sqlite3.Connection, picture: Picture) -> None:
     request = picture.request
-    names = (request.checkpoint, *(lora.name for lora in request.loras))
-    words = "\n".join((request.prompt, request.negative_prompt, *names, str(request.seed))).casefold()
     values = (
         picture.identifier,
         f"{picture.path.parent.name}/{picture.path.name}",
         picture.created,
         request.kind,
-        request.checkpoint,
-        request.prompt,
-        request.seed,
         picture.width,
         picture.height,
-        words,
+        "\n".join(request.searched).casefold(),
         request.model_dump_json(),
     )
     index.execute(f"INSERT OR REPLACE INTO pictures VALUES ({', '.join('?' * len(values))})", values)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from presets.drawing import LoraUse
 from presets.fields import without_control_characters
-from presets.requests import AnyRequest, ImageToImage
+from presets.requests import AnyDrawing, ImageToImage
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""
@@ -65,7 +65,7 @@ def pairs_of(line: str) -> dict[str, str]:
     return {key: _unquoted(value.strip()) for key, value in _PAIR.findall(line)} | resources
 
 
-def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
+def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
     """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order.
 
     Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits.

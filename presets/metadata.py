@@ -4,7 +4,7 @@ The text `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`
 the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970), and
 what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only it is read
 back; the `parameters` are for others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known
-already: reading gigabytes would delay the picture.
+already: reading gigabytes would delay the picture. What no checkpoint draws has no `parameters`.
 
     PNG     text chunks `easel` and `parameters`
     WebP    EXIF: ImageDescription `easel:{...}`, and UserComment for the parameters
@@ -25,6 +25,7 @@ from pydantic_core import to_jsonable_python
 
 from presets import chunks, exif
 from presets.chunks import Texts
+from presets.drawing import Drawing
 from presets.errors import UserError
 from presets.infotext import parameters_text
 from presets.requests import KINDS, AnyRequest
@@ -67,7 +68,8 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
     picture.
     """
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("parameters", _parameters(request, record))
+    if parameters := _parameters(request, record):
+        texts.add_text("parameters", parameters)
     texts.add_text(CHUNK, _chunk(request, record))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION)
@@ -76,7 +78,7 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
 
 def encode_webp(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
     """As `encode_png`, a WebP file with the same pixels."""
-    texts = exif.write_texts(EXIF_MARK + _chunk(request, record), _parameters(request, record))
+    texts = exif.write_texts(EXIF_MARK + _chunk(request, record), _parameters(request, record) or None)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=True, exif=texts)
     return buffer.getvalue()
@@ -85,7 +87,7 @@ def encode_webp(image: Image.Image, request: AnyRequest, record: Mapping[str, An
 def encode_jpeg(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
     """As `encode_png`, a JPEG file: the pixels are only nearly the same, and alpha is dropped."""
     parameters = _parameters(request, record)
-    texts = exif.write_texts(None, parameters if len(parameters) <= JPEG_COMMENT_LIMIT else None)
+    texts = exif.write_texts(None, parameters if 0 < len(parameters) <= JPEG_COMMENT_LIMIT else None)
     buffer = io.BytesIO()
     comments = chunks.comment_segments(_chunk(request, record))
     image.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, exif=texts, extra=comments)
@@ -147,6 +149,9 @@ def _of_exif(texts: Mapping[str, str]) -> str | None:
 
 
 def _parameters(request: AnyRequest, record: Mapping[str, Any]) -> str:
+    """Empty where that grammar has no words for the request."""
+    if not isinstance(request, Drawing):
+        return ""
     hashes = record.get("hashes")
     return parameters_text(request, hashes if isinstance(hashes, Mapping) else {})
 

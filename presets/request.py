@@ -1,5 +1,6 @@
 """The base of all requests (presets/requests.py): one frozen model, checked when it is made."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
@@ -9,6 +10,7 @@ from presets.images import ImageRef
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
+    from presets.installed import Installed
 
 RequestType = TypeVar("RequestType", bound="Request")
 
@@ -58,6 +60,49 @@ class Request(BaseModel):
             inputs.check(picture, field)
         return self.model_copy()
 
+    def settled(self: RequestType, installed: "Installed") -> RequestType:  # noqa: ARG002 - others ask it
+        """This request with nothing left to chance, and its names as they are `installed`. Raises `UserError`."""
+        return self
+
+    @property
+    def checkpoint_used(self) -> str:
+        """The name of the checkpoint that it takes; empty where it takes none."""
+        return ""
+
+    @property
+    def picture_count(self) -> int:
+        """How many pictures it makes."""
+        return 1
+
+    def picture(self: RequestType, index: int) -> RequestType:  # noqa: ARG002 - others make several
+        """The request that makes picture `index` of this (settled) one alone."""
+        return self
+
+    @property
+    @abstractmethod
+    def picture_size(self) -> tuple[int, int]:
+        """(width, height) of the pictures that this (settled) request makes."""
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(width, height) of what is drawn on, whose shape previews have."""
+        return self.picture_size
+
+    @property
+    def caption(self) -> str:
+        """What its pictures show, in words."""
+        return self.title
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The texts that its pictures are found by."""
+        return (self.title,)
+
+    @property
+    def file_mark(self) -> str:
+        """What the names of its pictures' files end with: digits, or small letters and hyphens."""
+        return self.kind
+
     @property
     def pictures(self) -> dict[str, ImageRef]:
         """The pictures that it is given, by field."""
@@ -68,3 +113,7 @@ class FromPicture(Request):
     """What all kinds share that are given a picture."""
 
     image: picture_fields.Picture
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        return self.image.size

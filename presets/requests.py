@@ -132,7 +132,10 @@ def _times(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
 
 
-AnyRequest = Annotated[TextToImage | ImageToImage | Inpaint, Field(discriminator="kind")]
+AnyDrawing = TextToImage | ImageToImage | Inpaint
+"""All kinds that draw with a checkpoint."""
+
+AnyRequest = Annotated[AnyDrawing, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
 KINDS: dict[str, type[AnyRequest]] = {

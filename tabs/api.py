@@ -196,4 +196,10 @@ def _answer(job: Job, event: Event) -> Answer:
     files = [gr.FileData(path=str(picture.path), orig_name=picture.path.name).model_dump() for picture in saved]
     details = event.model_dump(mode="json", exclude={"type", "preview", "path", "request", "pictures"})
     pictures = [record(picture) for picture in saved]
-    return files, {"job": job.id, "state": event.type, "count": job.request.count, **details, "pictures": pictures}
+    return files, {
+        "job": job.id,
+        "state": event.type,
+        "count": job.request.picture_count,
+        **details,
+        "pictures": pictures,
+    }

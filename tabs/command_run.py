@@ -36,7 +36,7 @@ def run(engine: Engine, arguments: "Arguments", library: Library) -> int:
     try:
         values = {**_preset_values(engine, library, arguments), **arguments.values}
         request = parse(arguments.kind, _with_pictures(engine, arguments.kind, values))
-        output = PictureFiles(arguments.output, request.count)
+        output = PictureFiles(arguments.output, request.picture_count)
         job = engine.submit(request)
     except UserError as error:
         return _complain(error, REFUSED)

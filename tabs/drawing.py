@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines.engine.jobs import Engine
+from presets.drawing import Drawing
 from presets.errors import UserError
 from presets.fields import RANDOM_SEED
 from presets.samplers import SCHEDULES_OF
@@ -129,4 +130,5 @@ def schedules_for(sampler: str, schedule: str) -> Any:
 
 def seed_of(pictures: Pictures, selected: int) -> Any:
     """The seed of the selected picture, or no change where there is none."""
-    return pictures[selected].request.seed if selected < len(pictures) else gr.skip()
+    request = pictures[selected].request if selected < len(pictures) else None
+    return request.seed if isinstance(request, Drawing) else gr.skip()

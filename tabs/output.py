@@ -123,7 +123,7 @@ class Output:
             return markup.empty_stage()
         saved = pictures[index]
         size = saved.request.picture_size
-        return markup.picture(markup.file_source(saved.path), size, saved.request.prompt, finished=True)
+        return markup.picture(markup.file_source(saved.path), size, saved.request.caption, finished=True)
 
 
 def record(saved: Saved) -> dict[str, Any]:

@@ -201,9 +201,8 @@ def _progress_updates(output: Output, job: Job, event: Progress) -> Updates:
     fraction = (event.picture - 1 + event.step / event.steps) / event.pictures
     updates: Updates = {output.status: markup.progress(progress_line(event), fraction)}
     if event.preview:
-        size = (job.request.width or 1, job.request.height or 1)  # of what the model draws on
         source = markup.jpeg_source(event.preview)
-        updates[output.stage] = markup.picture(source, size, "The picture so far", finished=False)
+        updates[output.stage] = markup.picture(source, job.request.canvas, "The picture so far", finished=False)
     return updates
 
 

@@ -32,10 +32,30 @@ from pipelines.engine.jobs import (
 )
 from presets.errors import UserError
 from presets.inputs import Inputs
+from presets.installed import Checkpoint
 from presets.requests import AnyRequest
 from presets.styles import Styles
 
 STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), size_bytes=40_000_000)
+
+
+class FakeInventory:
+    """Whatever is asked for is installed; without a name it is `default`."""
+
+    def __init__(self, default: ModelInfo):
+        self._default = default
+
+    def checkpoint(self, name: str, kind: str) -> Checkpoint:  # noqa: ARG002
+        return Checkpoint(name or self._default.name, self._default.native_size, 8)
+
+    def check_size(self, checkpoint: str, size: tuple[int, int]) -> None:
+        pass
+
+    def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
+        return name
+
+    def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
+        return {name: name for name in names}
 
 
 class FakeEngine:
@@ -84,13 +104,7 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
         request = self.styles.applied(request).examined(self.inputs)
-        default = self.checkpoints[0]
-        job = Job(
-            request.resolved(request.checkpoint or default.name, default.native_size),
-            self._cancel,
-            owner=owner,
-            kept=kept,
-        )
+        job = Job(request.settled(FakeInventory(self.checkpoints[0])), self._cancel, owner=owner, kept=kept)
         job.put(Queued(position=1))
         self.submitted.append(job)
         for warning in job.request.warnings:
@@ -193,9 +207,9 @@ class FakeEngine:
         self._cancelled.add(job.id)
 
     def _run(self, job: Job) -> None:
-        job.put(Loading(what=job.request.checkpoint, fraction=0.5))
-        for index in range(job.request.count):
-            for step in range(1, job.request.steps + 1):
+        job.put(Loading(what=job.request.checkpoint_used or job.request.title, fraction=0.5))
+        for index in range(job.request.picture_count):
+            for step in range(1, steps_of(job.request) + 1):
                 if self._wait_is_cancelled(job):
                     return job.put(Stopped())
                 job.put(self._progress(job.request, index, step))
@@ -213,12 +227,13 @@ class FakeEngine:
 
     def _progress(self, request: AnyRequest, index: int, step: int) -> Progress:
         seconds = step * self.step_seconds
-        remaining = (request.steps - step) * self.step_seconds
+        steps = steps_of(request)
+        remaining = (steps - step) * self.step_seconds
         return Progress(
             picture=index + 1,
-            pictures=request.count,
+            pictures=request.picture_count,
             step=step,
-            steps=request.steps,
+            steps=steps,
             seconds=seconds,
             remaining=remaining,
         )
@@ -227,6 +242,10 @@ class FakeEngine:
         request = job.request.picture(index)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{job.id}-{index}.png"
-        colour = tuple(request.seed.to_bytes(8, "little")[:3])
+        colour = tuple(getattr(request, "seed", 0).to_bytes(8, "little")[:3])
         Image.new("RGB", request.picture_size, colour).save(path)
         return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=tuple(job.warnings))
+
+
+def steps_of(request: AnyRequest) -> int:
+    return getattr(request, "steps", 2)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
-from pipelines.engine.families import FAMILIES
 from pipelines.engine.hashes import Hashes
+from pipelines.engine.inventory import Inventory
 from pipelines.engine.jobs import (
     EVENT,
     EngineStatus,
@@ -34,7 +34,7 @@ from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.store import JobNotWritten, JobStore
 from pipelines.engine.tokens import TokenCounter
-from presets.errors import InvalidField, UserError
+from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.requests import AnyRequest
@@ -79,6 +79,7 @@ class LocalEngine:
         self._settings = settings
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
+        self._inventory = Inventory(self._catalog, self._loras, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -259,27 +260,7 @@ class LocalEngine:
     # Before the queue
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
-        model = self._catalog.find(request.checkpoint)
-        model.check_task(request.kind)
-        request = self.styles.applied(request).examined(self.inputs)
-        grid = FAMILIES[model.family].grid
-        resolved = request.resolved(checkpoint=model.name, native_size=model.native_size, grid=grid)
-        if resolved.vae:
-            file = self._catalog.find_vae(resolved.vae)
-            file.check_family(FAMILIES[model.family])
-            resolved = resolved.model_copy(update={"vae": file.name})
-        family = None if model.path is None else model.family
-        resolved = resolved.with_loras_named(self._loras.listed_names([use.name for use in resolved.all_loras], family))
-        model.check_size(resolved.width or 0, resolved.height or 0)
-        pixels = (resolved.width or 0) * (resolved.height or 0)
-        if pixels > self._settings.pixel_limit:
-            raise InvalidField(
-                "width",
-                f"{resolved.width} x {resolved.height} is {pixels:,} pixels; this machine's limit is "
-                f"{self._settings.pixel_limit:,}.",
-                code="E-SIZE",
-            )
-        return resolved
+        return self.styles.applied(request).examined(self.inputs).settled(self._inventory)
 
     def _cancel(self, job: Job) -> None:
         with self._lock:
@@ -344,7 +325,7 @@ class LocalEngine:
             self._read_next_ahead()
 
     def _run_message(self, job: Job) -> dict[str, object]:
-        checkpoint = self._hashes.of_checkpoint(job.request.checkpoint)
+        checkpoint = self._hashes.of_checkpoint(name) if (name := job.request.checkpoint_used) else ""
         return {
             "do": "run",
             "job": job.id,
@@ -357,7 +338,10 @@ class LocalEngine:
     def _read_next_ahead(self) -> None:
         """Have the checkpoint of the next job read while another one's draws."""
         following, current = next(iter(self._ledger.line), None), self._ledger.current
-        if following and current and (name := following.request.checkpoint_used) != current.request.checkpoint_used:
+        if not following or not current:
+            return
+        name = following.request.checkpoint_used
+        if name and name != current.request.checkpoint_used:
             self._link.send({"do": "read_ahead", "model": name})
 
     def _is_idle(self) -> bool:

@@ -258,7 +258,7 @@ class Worker:
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
-            context.report(Loading(what=f"Preparing {request.checkpoint}"))
+            context.report(Loading(what=f"Preparing {request.checkpoint_used or request.title}"))
             runner = self._runners[type(request)]
             first = message["first"]
             self._within_memory(lambda: runner(request, replace(context, first=first + len(saved))), context.warn)

@@ -119,7 +119,7 @@ def test_an_index_of_another_version_is_made_anew(gallery):
     gallery.add(RED, request(), {})
     before = gallery.recent()
     with sqlite3.connect(gallery.root / "index.sqlite") as index:
-        index.execute("ALTER TABLE pictures DROP COLUMN seed")
+        index.execute("ALTER TABLE pictures DROP COLUMN words")
         index.execute("PRAGMA user_version = 99")
     assert gallery.recent() == before
 
@@ -156,8 +156,8 @@ def test_rows_of_a_newer_easel_are_passed_over(gallery):
     for seed in (1, 2, 3):
         gallery.add(RED, request(seed=seed), {})
     with sqlite3.connect(gallery.root / "index.sqlite") as index:
-        index.execute("UPDATE pictures SET kind = 'hologram' WHERE seed = 1")
-        index.execute("UPDATE pictures SET request = '{\"depth\": 3}' WHERE seed = 2")
+        index.execute("UPDATE pictures SET kind = 'hologram' WHERE path LIKE '%-1.png'")
+        index.execute("UPDATE pictures SET request = '{\"depth\": 3}' WHERE path LIKE '%-2.png'")
     assert [picture.request.seed for picture in gallery.recent()] == [3]
 
 

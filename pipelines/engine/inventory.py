@@ -1,0 +1,42 @@
+"""What this machine has, as requests ask for it (`presets/installed.py`)."""
+
+from collections.abc import Mapping, Sequence
+
+from pipelines.engine.catalog import Catalog
+from pipelines.engine.families import FAMILIES
+from pipelines.engine.lora_files import LoraFiles
+from presets.errors import InvalidField
+from presets.installed import Checkpoint
+
+
+class Inventory:
+    """The models of `catalog` and the files of `loras`; no picture may be drawn with more than `pixel_limit` pixels."""
+
+    def __init__(self, catalog: Catalog, loras: LoraFiles, pixel_limit: int):
+        self._catalog = catalog
+        self._loras = loras
+        self._pixel_limit = pixel_limit
+
+    def checkpoint(self, name: str, kind: str) -> Checkpoint:
+        model = self._catalog.find(name)
+        model.check_task(kind)
+        return Checkpoint(model.name, model.native_size, FAMILIES[model.family].grid)
+
+    def check_size(self, checkpoint: str, size: tuple[int, int]) -> None:
+        self._catalog.find(checkpoint).check_size(*size)
+        width, height = size
+        if width * height > self._pixel_limit:
+            raise InvalidField(
+                "width",
+                f"{width} x {height} is {width * height:,} pixels; this machine's limit is {self._pixel_limit:,}.",
+                code="E-SIZE",
+            )
+
+    def vae(self, name: str, checkpoint: str) -> str:
+        file = self._catalog.find_vae(name)
+        file.check_family(FAMILIES[self._catalog.find(checkpoint).family])
+        return file.name
+
+    def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        model = self._catalog.find(checkpoint)
+        return self._loras.listed_names(names, None if model.path is None else model.family)

@@ -1,0 +1,36 @@
+"""What requests ask of the machine that they are to run on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint by its listed name. `native_size` is (width, height), `grid` what its sides are multiples of, in
+    pixels."""
+
+    name: str
+    native_size: tuple[int, int]
+    grid: int
+
+
+class Installed(Protocol):
+    """What is installed. Names come back as they are listed; each method raises `UserError` for what is not there, and
+    for what does not fit."""
+
+    def checkpoint(self, name: str, kind: str) -> Checkpoint:
+        """The checkpoint that `name` means ("" is the default), if it can do requests of `kind`."""
+        ...
+
+    def check_size(self, checkpoint: str, size: tuple[int, int]) -> None:
+        """Raise if the checkpoint cannot draw at (width, height) `size`, or this machine may not."""
+        ...
+
+    def vae(self, name: str, checkpoint: str) -> str:
+        """The listed VAE, if it fits the checkpoint."""
+        ...
+
+    def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        """Each of `names` and the LoRA's listed name, if they all fit the checkpoint."""
+        ...
