@@ -16,7 +16,8 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from pipelines.engine.infos import LoraInfo, MemoryReport, ModelInfo, PreprocessorInfo, TokenCount
+from pipelines.engine.infos import LoraInfo, MemoryReport, ModelInfo, TokenCount
+from pipelines.engine.infos import PreprocessorInfo as PreprocessorInfo
 from pipelines.engine.infos import Resident as Resident
 from pipelines.engine.infos import Tier as Tier
 from presets.errors import UserError
