@@ -6,12 +6,12 @@ from pipelines.engine.jobs import Engine
 from presets.requests import ImageToImage
 from tabs import drawing
 from tabs.form import Form
+from tabs.tab import Tab
 
 
-def build(engine: Engine) -> Form[ImageToImage]:
+def build(engine: Engine) -> Tab:
     form = Form(ImageToImage, engine.inputs)
-    drawing.build(engine, form, given=_picture, settings=_strength, sizes=_sizes)
-    return form
+    return Tab(form, drawing.build(engine, form, given=_picture, settings=_strength, sizes=_sizes))
 
 
 def _picture(_engine: Engine, form: Form) -> None:

@@ -6,12 +6,12 @@ from pipelines.engine.jobs import Engine
 from presets.requests import Inpaint
 from tabs import drawing, masking
 from tabs.form import Form
+from tabs.tab import Tab
 
 
-def build(engine: Engine) -> Form[Inpaint]:
+def build(engine: Engine) -> Tab:
     form = Form(Inpaint, engine.inputs)
-    drawing.build(engine, form, given=_picture, settings=_settings, sizes=_sizes)
-    return form
+    return Tab(form, drawing.build(engine, form, given=_picture, settings=_settings, sizes=_sizes))
 
 
 def _picture(engine: Engine, form: Form) -> None:

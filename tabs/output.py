@@ -21,7 +21,7 @@ Pictures = tuple[Saved, ...]
 
 class Output:
     """The result side of the tab of `form`, put where it is made. `pictures`, `selected` and `job` are the page
-    session's own."""
+    session's own; `targets` is the row for buttons that send the selected picture elsewhere."""
 
     def __init__(self, form: Form):
         self.status = gr.HTML(elem_id=form.element_id("status"), elem_classes="job-status")
@@ -48,6 +48,7 @@ class Output:
             with gr.Row(elem_classes="picture-actions"):
                 self.reuse = gr.Button("Reuse settings", size="sm", elem_id=form.element_id("reuse-settings"))
                 self.download = gr.HTML(elem_id=form.element_id("download-picture"))
+            self.targets = gr.Row(elem_classes="picture-actions send-targets")
             self.details = gr.HTML(elem_id=form.element_id("details"))
             with gr.Accordion("As JSON", open=False, elem_id=form.element_id("record-panel")):
                 self.record = gr.Code(

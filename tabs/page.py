@@ -15,7 +15,18 @@ from presets.images import FILE_LIMIT
 from presets.library import Library
 from presets.requests import KINDS
 from presets.settings import Settings
-from tabs import api, image_to_image, inpaint, models, own_presets, picture_info, queue_panel, text_to_image, theme
+from tabs import (
+    api,
+    image_to_image,
+    inpaint,
+    models,
+    own_presets,
+    picture_info,
+    queue_panel,
+    sending,
+    text_to_image,
+    theme,
+)
 from tabs.calls import CheckedCalls
 from tabs.form import Form
 from tabs.owners import OwnerCookie
@@ -43,23 +54,24 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            forms = []
+            made = []
             for name, build in TABS.items():
                 with gr.Tab(KINDS[name].title, id=name):
                     row = PresetRow(library, KINDS[name])
-                    form = build(engine)
-                    row.connect(engine, form)
+                    tab = build(engine)
+                    row.connect(engine, tab.form)
                     if manage_models:
-                        own_presets.Panel(row, form)
-                    forms.append(form)
+                        own_presets.Panel(row, tab.form)
+                    made.append(tab)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
             with gr.Tab(queue_panel.TITLE, id="queue"):
                 queue_panel.build(engine, tabs)
-        for form in forms:
-            _link(info, form, tabs)
+        sending.connect(made, tabs)
+        for tab in made:
+            _link(info, tab.form, tabs)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)

@@ -9,16 +9,16 @@ from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 from presets.requests import TextToImage
 from tabs import drawing
 from tabs.form import Form
+from tabs.tab import Tab
 from tabs.updates import update
 
 PORTRAIT, LANDSCAPE = 2 / 3, 3 / 2
 """Width divided by height of the quick sizes."""
 
 
-def build(engine: Engine) -> Form[TextToImage]:
+def build(engine: Engine) -> Tab:
     form = Form(TextToImage)
-    drawing.build(engine, form, given=None, settings=None, sizes=_sizes)
-    return form
+    return Tab(form, drawing.build(engine, form, given=None, settings=None, sizes=_sizes))
 
 
 def _sizes(engine: Engine, form: Form) -> None:

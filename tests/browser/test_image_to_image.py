@@ -41,3 +41,14 @@ def test_without_a_picture_one_is_asked_for(page: Page):
     page.fill("#image-to-image-prompt textarea", "a boat")
     page.click("#image-to-image-generate")
     expect(page.locator("#image-to-image-status")).to_contain_text("Picture is missing: choose one first.")
+
+
+def test_a_result_is_sent_to_another_tab_with_what_made_it(page: Page):
+    page.fill("#text-to-image-prompt textarea", "a red house by the sea at sunset")
+    page.fill("#text-to-image-seed input", "7")
+    page.click("#text-to-image-generate")
+    expect(page.locator("#text-to-image-stage .stage.finished img")).to_be_visible(timeout=120_000)
+    page.click("#text-to-image-send-to-image-to-image")
+    expect(page.locator("#image-to-image-image img")).to_be_visible()
+    expect(page.locator("#image-to-image-prompt textarea")).to_have_value("a red house by the sea at sunset")
+    expect(page.locator("#image-to-image-seed input")).to_have_value("7")

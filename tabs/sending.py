@@ -1,0 +1,68 @@
+"""Results that go on to another tab, with the settings that made them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from pipelines.engine.jobs import Saved
+from presets.errors import UserError
+from presets.images import ImageRef
+from presets.request import FromPicture
+from tabs.form import Form
+from tabs.output import Pictures
+from tabs.tab import Tab
+from tabs.updates import update
+from tabs.uploads import picture_fields
+
+_SIZE = ("width", "height")
+
+
+def connect(all_tabs: Sequence[Tab], tabs: gr.Tabs) -> None:
+    """Under the pictures of each tab, a button for every other tab."""
+    for source in all_tabs:
+        with source.output.targets:
+            gr.HTML("Send to", elem_classes="send-to")
+        for target in all_tabs:
+            if target is not source:
+                _link(source, target, tabs)
+
+
+def _link(source: Tab, target: Tab, tabs: gr.Tabs) -> None:
+    with source.output.targets:
+        identifier = source.form.element_id(f"send-to-{target.kind}")
+        button = gr.Button(target.form.kind.title, size="sm", elem_id=identifier, min_width=60)
+
+    def send(pictures: Pictures, selected: int) -> list[Any]:
+        if selected >= len(pictures):
+            return [gr.skip(), *form.merged({})]
+        return [gr.Tabs(selected=target.kind), *form.merged(sent(pictures[selected], form))]
+
+    form = target.form
+    update(button.click, send, [source.output.pictures, source.output.selected], [tabs, *form.inputs])
+
+
+def sent(saved: Saved, form: Form) -> dict[str, Any]:
+    """The fields of `form` that follow from a picture and what made it. What it began from is not among them, and of a
+    form that begins from a picture neither is the size. Raises `gr.Error` where the picture is gone."""
+    own = type(saved.request).model_fields
+    pictures = picture_fields(form.kind)
+    common = [name for name, field in form.kind.model_fields.items() if name in own and _alike(field, own[name])]
+    values = {name: getattr(saved.request, name) for name in common if name not in ("kind", *pictures)}
+    if issubclass(form.kind, FromPicture):
+        values |= dict.fromkeys([name for name in _SIZE if name in values])
+        values["image"] = _kept(saved, form)
+    return values
+
+
+def _alike(own: Any, other: Any) -> bool:
+    """Whether two fields of one name mean the same: a default that differs says that they do not."""
+    return own.default == other.default
+
+
+def _kept(saved: Saved, form: Form) -> ImageRef:
+    assert form.store
+    try:
+        return form.store.add(saved.path, "image")
+    except UserError as problem:
+        raise gr.Error(str(problem), print_exception=False) from None
