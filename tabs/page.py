@@ -17,6 +17,7 @@ from presets.requests import KINDS
 from presets.settings import Settings
 from tabs import (
     api,
+    copy_as,
     image_to_image,
     inpaint,
     models,
@@ -24,6 +25,7 @@ from tabs import (
     picture_info,
     queue_panel,
     sending,
+    sessions,
     text_to_image,
     theme,
 )
@@ -37,7 +39,9 @@ from tabs.updates import update
 from tabs.uploads import picture_fields, referenced
 
 WAITING_EVENTS = 200
-"""Page events that may wait at once; jobs wait in the engine."""
+"""Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
+RUNNING_EVENTS = 1000
+"""Page events that may run at once: each page or program that watches its job is one."""
 
 
 TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build, "inpaint": inpaint.build}
@@ -72,6 +76,7 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
         sending.connect(made, tabs)
         for tab in made:
             _link(info, tab.form, tabs)
+            copy_as.build(tab.output)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
@@ -106,7 +111,9 @@ def serve(
     gr.set_static_paths([pictures])
     kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
     page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
+    sessions.guard(page)
     _, address, _ = page.launch(
+        max_threads=RUNNING_EVENTS,
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share,
