@@ -188,7 +188,7 @@ def test_a_full_queue_says_so(tmp_path):
 
 
 def kill_once_it_draws(job, picture=1):
-    wait_until(lambda: any(isinstance(event, Progress) and event.picture == picture for event in job._events))
+    wait_until(lambda: any(isinstance(event, Progress) and event.picture == picture for event in job._events), 150)
     for process in workers():
         os.kill(process.pid, signal.SIGKILL)
 
@@ -209,7 +209,7 @@ def test_a_job_whose_worker_is_killed_twice_fails_with_a_sentence_and_the_next_j
     job = real_engine.submit(LONG)
     kill_once_it_draws(job)
     begun = len(job._events)
-    wait_until(lambda: any(isinstance(event, Progress) for event in job._events[begun + 5 :]))
+    wait_until(lambda: any(isinstance(event, Progress) for event in job._events[begun + 5 :]), 150)
     for process in workers():
         os.kill(process.pid, signal.SIGKILL)
     failure = list(job.events())[-1]
