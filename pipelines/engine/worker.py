@@ -72,6 +72,11 @@ PROGRESS_INTERVAL = 0.1
 """Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
 watches takes from the processor that draws."""
 
+SPINS = "10000"
+"""Rounds that an OpenMP thread (of GCC's library, which PyTorch uses on Linux) waits busily for the others, before it
+sleeps. By default so many that two threads beside another busy process take turns in waiting; this many cost nothing
+where there is none. `python -m benchmarks.busy` compares them."""
+
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 
@@ -82,6 +87,8 @@ def process_main(connection: Connection, settings: Settings, runners: str) -> No
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print; stdout belongs to the program's results
     if settings.threads:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     serve(connection, settings, runners)
     # What any process does at its end, but without taking PyTorch apart: that lasts seconds and saves nothing.
     multiprocessing.util._exit_function()  # pyright: ignore[reportAttributeAccessIssue]
