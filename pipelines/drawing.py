@@ -1,7 +1,9 @@
 """What all kinds of drawing share: models taken, pictures made one by one, saved with what made them."""
 
+import contextlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,23 @@ def _nothing(_path: Path) -> None:
     pass
 
 
+During = Callable[[Loaded], AbstractContextManager[None]]
+"""What holds while one picture is denoised with what was loaded; leaving it undoes it."""
+
+
+def _as_usual(_loaded: Loaded) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one kind of drawing does otherwise than another: what the pipeline starts from, what becomes of the picture
-    that it makes, and how the saved file is checked (which may raise)."""
+    """What one kind of drawing does otherwise than another: what the pipeline starts from, what holds meanwhile and by
+    which control models, what becomes of the picture that it makes, and how the saved file is checked (which may
+    raise)."""
 
     begin: Begin = from_noise
+    controls: tuple[str, ...] = ()
+    during: During = _as_usual
     finish: Callable[[Image.Image], Drawn] = Drawn
     check: Callable[[Path], None] = _nothing
 
@@ -51,6 +64,7 @@ def draw(request: AnyDrawing, context: Context, work: Work) -> None:
         request.kind,
         loras=request.all_loras,
         vae=request.vae,
+        controls=work.controls,
         size=(request.width, request.height),
         report=context.report,
     ) as loaded:
@@ -89,7 +103,8 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
         version=loaded.adapters.encoders,
     )
     encoded = time.perf_counter()
-    latents = denoise(loaded.pipe, conditioning, picture, watch, work.begin)
+    with work.during(loaded):
+        latents = denoise(loaded.pipe, conditioning, picture, watch, work.begin)
     denoised = time.perf_counter()
     try:
         image = decode(loaded.pipe, latents, context.warn)

@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import image_to_image, inpaint, text_to_image
+from pipelines import controlnet, image_to_image, inpaint, text_to_image
 from pipelines.engine.context import Context
 from presets.request import Request
-from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
 
 RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
-    {TextToImage: text_to_image.run, ImageToImage: image_to_image.run, Inpaint: inpaint.run}
+    {
+        TextToImage: text_to_image.run,
+        ImageToImage: image_to_image.run,
+        Inpaint: inpaint.run,
+        ControlNet: controlnet.run,
+    }
 )

@@ -16,13 +16,16 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
+What = Literal["checkpoint", "LoRA", "VAE", "control model"]
+
+
 class Missing(BaseModel):
     """A file that is asked for and not installed. `hash` is the beginning of its SHA-256, where it was told; `near` are
     names of installed ones that look like it, the nearest first."""
 
     model_config = ConfigDict(frozen=True)
 
-    what: Literal["checkpoint", "LoRA", "VAE"]
+    what: What
     name: str
     hash: str = ""
     near: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Available:
     checkpoints: Mapping[str, str]
     loras: tuple[str, ...] = ()
     vaes: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -58,6 +62,10 @@ class Available:
     def vae(self, name: str, sha256: str = "") -> str | Missing:
         """The installed VAE of that name."""
         return _found("VAE", name, sha256, self.vaes)
+
+    def control(self, name: str) -> str | Missing:
+        """The installed control model of that name."""
+        return _found("control model", name, "", self.controls)
 
 
 def localised(
@@ -83,7 +91,20 @@ def localised(
         own["loras"] = [_renamed(use, here) for use in values["loras"] if _name_of(use) not in absent]
     if names and isinstance(values.get("prompt"), str):
         own["prompt"] = prompts.with_loras_named(prompts.without_loras(values["prompt"], absent), here)
+    own |= _with_controls(values, available, missing)
     return own, (*missing, *(found for found in names.values() if isinstance(found, Missing)))
+
+
+def _with_controls(values: Mapping[str, Any], available: Available, missing: list[Missing]) -> dict[str, Any]:
+    """The control units with the control models that are here; without one the first that fits is meant."""
+    units = values.get("units")
+    if not isinstance(units, list | tuple):
+        return {}
+    changed = [dict(unit) if isinstance(unit, Mapping) else unit for unit in units]
+    for unit in changed:
+        if isinstance(unit, dict) and isinstance(unit.get("control"), str) and unit["control"]:
+            _put(unit, "control", available.control(unit["control"]), missing)
+    return {"units": changed}
 
 
 def _put(values: dict[str, Any], field: str, found: str | Missing, missing: list[Missing]) -> None:
@@ -114,7 +135,7 @@ def _renamed(use: Any, names: Mapping[str, str]) -> Any:
     return use | {"name": names[_name_of(use)]} if _name_of(use) in names else use
 
 
-def _found(what: Literal["checkpoint", "LoRA", "VAE"], name: str, sha256: str, names: tuple[str, ...]) -> str | Missing:
+def _found(what: What, name: str, sha256: str, names: tuple[str, ...]) -> str | Missing:
     """Names from elsewhere may have a file's ending, or be of a file in a folder that is not here."""
     plain = without_ending(name)
     for wanted in _unique((name, plain, plain.rsplit("/", 1)[-1])):

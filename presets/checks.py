@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,6 +36,8 @@ def complaint(kind: type[BaseModel], detail: Any) -> InvalidField:
         field = str(context.get("field", ""))
         return InvalidField(field, detail["msg"], code=context.get("code") or field_extra(kind, field).get("code"))
     name = str(location[0])
+    if part := field_extra(kind, name).get("part"):
+        return _of_part(kind, detail, part)
     if detail["type"] == "extra_forbidden":
         known = ", ".join(field for field in kind.model_fields if field != "kind")
         owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
@@ -49,6 +51,24 @@ def complaint(kind: type[BaseModel], detail: Any) -> InvalidField:
         _PROBLEM_CODES.get(detail["type"]) or context.get("code") or field_extra(kind, name).get("code", "E-API-ARGS")
     )
     return InvalidField(name, _sentence(kind, location, detail), code=code)
+
+
+def _of_part(kind: type[BaseModel], detail: Any, part: str) -> InvalidField:
+    """A complaint about a field that is a list of several `part`s, each with fields of its own."""
+    name, *rest = detail["loc"]
+    if detail["type"] in ("missing", "too_short") and not rest:
+        return InvalidField(name, f"A {part} is missing: give at least one, with its picture.", code="E-IMAGE")
+    if not rest or not isinstance(rest[0], int):
+        sentence = f"There can be 1 to {field_schemas(kind)[name]['maxItems']} {part}s, each with its own fields."
+        return InvalidField(name, sentence, code=field_extra(kind, name)["code"])
+    if len(rest) == 1 and detail["type"] == "model_type":
+        sentence = (
+            f"{part.capitalize()} {rest[0] + 1}: must be its fields by name, but is {shortened(detail['input'])}."
+        )
+        return InvalidField(name, sentence, code="E-API-ARGS")
+    annotation: Any = kind.model_fields[name].annotation
+    inner = complaint(get_args(annotation)[0], {**detail, "loc": tuple(rest[1:])})
+    return InvalidField(name, f"{part.capitalize()} {rest[0] + 1}: {inner.message}", code=inner.code)
 
 
 _PROBLEM_CODES = {

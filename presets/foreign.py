@@ -128,6 +128,9 @@ def _info(found: Texts, said: Told | None, available: Available, notes: Iterable
     values, missing = _installed(said, available)
     kind = KINDS.get(told.text_of(values.pop("kind", "")), TextToImage)
     kept, problems = accepted(kind, values)
+    if not _is_whole(kind, kept):
+        kind = TextToImage
+        kept = {name: value for name, value in kept.items() if name in kind.model_fields}
     about = () if said.program == OWN else (OTHER_PROGRAM,)
     return PictureInfo(
         format=found.format,
@@ -142,6 +145,11 @@ def _info(found: Texts, said: Told | None, available: Available, notes: Iterable
         notes=_clean((*notes, *said.notes, *about)),
         texts=found.texts,
     )
+
+
+def _is_whole(kind: type[AnyRequest], kept: Mapping[str, Any]) -> bool:
+    """Whether of the fields that a request of `kind` needs none but the prompt is missing."""
+    return all(name in kept or name == "prompt" for name, field in kind.model_fields.items() if field.is_required())
 
 
 def _installed(said: Told, available: Available) -> tuple[dict[str, Any], tuple[Missing, ...]]:

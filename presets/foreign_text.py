@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from presets import told
+from presets import control_text, told
 from presets.foreign_samplers import sampling
 from presets.infotext import Infotext, pairs_of, parse
 from presets.told import LoraTold, Told
@@ -57,7 +57,9 @@ def read(text: str) -> Told | None:
         loras=loras,
         lora_hashes=pairs_of(pairs.get("lora hashes", "")),
         notes=tuple(notes),
-        rest=told.rest_of(found.pairs, (key for key in found.pairs if key.lower() in _READ | _ABOUT)),
+        rest=told.rest_of(
+            found.pairs, (key for key in found.pairs if key.lower() in _READ | _ABOUT or control_text.is_unit(key))
+        ),
     )
 
 
@@ -67,6 +69,8 @@ def _values(found: Infotext, pairs: Mapping[str, str]) -> dict[str, Any]:
     size = _SIZE.fullmatch(pairs.get("size", ""))
     if size:
         values |= {"width": int(size[1]), "height": int(size[2])}
+    if units := control_text.units_of(pairs):
+        values |= {"kind": "controlnet", "units": units}
     return values
 
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from presets import control_text
 from presets.drawing import LoraUse
 from presets.fields import without_control_characters
-from presets.requests import AnyDrawing, ImageToImage
+from presets.requests import AnyDrawing, ControlNet, ImageToImage
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""
@@ -83,12 +84,18 @@ def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProx
         "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage) else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
+        **_units(request),
         "Version": f"Easel {software_version()}".strip(),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
     loras = "".join(f" {_lora_tag(lora)}" for lora in request.loras)
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
+
+
+def _units(request: AnyDrawing) -> dict[str, str]:
+    units = request.units if isinstance(request, ControlNet) else ()
+    return {f"ControlNet {number}": control_text.text_of(unit) for number, unit in enumerate(units)}
 
 
 def _lora_tag(lora: LoraUse) -> str:

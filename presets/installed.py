@@ -34,3 +34,8 @@ class Installed(Protocol):
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         """Each of `names` and the LoRA's listed name, if they all fit the checkpoint."""
         ...
+
+    def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        """Each of `names` ("" is the first that fits) and the control model's listed name, if they all fit the
+        checkpoint."""
+        ...

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import picture_fields, sizes
+from presets.controlnet import ControlNet
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
@@ -132,7 +133,7 @@ def _times(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
 
 
-AnyDrawing = TextToImage | ImageToImage | Inpaint
+AnyDrawing = TextToImage | ImageToImage | Inpaint | ControlNet
 """All kinds that draw with a checkpoint."""
 
 AnyRequest = Annotated[AnyDrawing, Field(discriminator="kind")]
@@ -142,4 +143,5 @@ KINDS: dict[str, type[AnyRequest]] = {
     "text-to-image": TextToImage,
     "image-to-image": ImageToImage,
     "inpaint": Inpaint,
+    "controlnet": ControlNet,
 }

@@ -24,6 +24,16 @@ def following(
     return on_grid(width * scale, grid), on_grid(height * scale, grid)
 
 
+def shaped_as(
+    picture: tuple[int, int], asked: tuple[int | None, int | None], native: tuple[int, int], grid: int
+) -> tuple[int, int]:
+    """As `following`, but with none asked for always the native area in the shape of `picture`."""
+    if any(asked):
+        return following(picture, asked, native, grid)
+    scale = (native[0] * native[1] / (picture[0] * picture[1])) ** 0.5
+    return on_grid(picture[0] * scale, grid), on_grid(picture[1] * scale, grid)
+
+
 def on_grid(length: float, grid: int) -> int:
     """The multiple of `grid` next to `length` that a side may have."""
     return min(max(round(length / grid) * grid, SIDE_MINIMUM), SIDE_MAXIMUM)

@@ -13,11 +13,12 @@ from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
 from presets.checks import parse
 from presets.errors import InvalidField, UserError
 from presets.library import Library
+from presets.parts import parts_with_pictures, picture_fields
 from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.owners import owner_of_page
 from tabs.run import submit
-from tabs.uploads import picture_fields, referenced
+from tabs.uploads import referenced
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 """The files of the pictures so far, and the record: state, progress, request and timings of each picture."""
@@ -132,6 +133,9 @@ def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     whole = kind.model_json_schema()
     properties = _inlined(whole["properties"], whole.get("$defs", {}))
     pictures = {name: _file_schema() | _words_of(properties[name]) for name in picture_fields(kind)}
+    for name, fields in parts_with_pictures(kind).items():
+        own = properties[name]["items"]["properties"]
+        own |= {field: _file_schema() | _words_of(own[field]) for field in fields}
     return {name: schema for name, schema in {**properties, **pictures}.items() if name != "kind"}
 
 

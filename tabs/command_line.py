@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from presets.checks import allowed_values, field_extra, field_schemas
 from presets.errors import UserError, shortened
+from presets.parts import part_of
 from presets.request import Request
 from presets.requests import KINDS, AnyRequest
 from presets.settings import Settings, load_settings
@@ -24,6 +25,9 @@ _PAGE_ONLY = frozenset(
 """Settings that mean nothing to a subcommand."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_PART_SHAPE = "KEY=VALUE,..."
+_NEXT_KEY = re.compile(r",(?=[a-z][a-z_-]*=)")
+_SWITCHES = {"true": True, "false": False}
 _LORA_SHAPE = "NAME[:STRENGTH[:TEXT_ENCODER_STRENGTH]]"
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
@@ -159,6 +163,12 @@ def _add_options(group: Any, model: type[BaseModel], names: Iterable[str], prefi
             group.add_argument(
                 "--lora", dest=prefix + name, help=help_text, action="append", metavar=_LORA_SHAPE, type=_lora
             )
+        elif part := schema.get("part"):
+            option, keys = "--" + part.split()[-1], ", ".join(part_of(model, name).model_fields)
+            group.add_argument(
+                option, dest=prefix + name, help=f"{help_text} Keys: {keys}.", action="append", metavar=_PART_SHAPE,
+                type=_part,
+            )  # fmt: skip
         else:
             action = "append" if schema.get("type") == "array" else "store"
             reader = _number if _is_number(schema) else str
@@ -211,6 +221,12 @@ def _lora(text: str) -> dict[str, Any]:
     if colon and not isinstance(_number(strength), str):
         return {"name": shorter, "strength": _number(strength), "text_encoder_strength": _number(last)}
     return {"name": name, "strength": _number(last)}
+
+
+def _part(text: str) -> dict[str, Any]:
+    """As in `_PART_SHAPE`. A value may have commas in it, as long as no key follows them."""
+    pairs = (pair.partition("=") for pair in _NEXT_KEY.split(text))
+    return {key.strip().replace("-", "_"): _SWITCHES.get(value.lower(), _number(value)) for key, _, value in pairs}
 
 
 def _under(prefix: str, given: Mapping[str, Any]) -> dict[str, Any]:

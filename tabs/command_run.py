@@ -7,17 +7,18 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
 from presets.available import localised
-from presets.checks import field_extra, parse
+from presets.checks import parse
 from presets.errors import UserError
 from presets.foreign import read_info
 from presets.images import ImageRef
 from presets.library import Library
+from presets.parts import parts_with_pictures, with_pictures
 from presets.requests import AnyRequest
 from tabs.command_output import PictureFiles, ProgressLine, say
 from tabs.inventory import available
@@ -38,7 +39,7 @@ def run(engine: Engine, arguments: "Arguments", library: Library) -> int:
     if arguments.kind is None:
         raise ValueError("No kind of request was given.")
     try:
-        values = {**_preset_values(engine, library, arguments), **arguments.values}
+        values = _over(arguments.kind, _preset_values(engine, library, arguments), arguments.values)
         request = parse(arguments.kind, _with_pictures(engine, arguments.kind, values))
         output = PictureFiles(arguments.output, request.picture_count)
         job = engine.submit(request)
@@ -76,10 +77,19 @@ def _preset_values(engine: Engine, library: Library, arguments: "Arguments") -> 
     return values
 
 
+def _over(kind: type[AnyRequest], preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`preset` with what is `given` laid over it: of lists of parts the first over the first, and so on."""
+    values = {**preset, **given}
+    for name in parts_with_pictures(kind):
+        if name in preset and name in given:
+            pairs = zip_longest(preset[name], given[name], fillvalue={})
+            values[name] = [{**before, **after} for before, after in pairs]
+    return values
+
+
 def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with the files that pictures are in kept, and their references in their place."""
-    names = [name for name in kind.model_fields if field_extra(kind, name).get("picture") and name in values]
-    return {**values, **{name: _picture(engine, values[name], name) for name in names}}
+    return with_pictures(kind, values, lambda place, field: _picture(engine, str(place), field))
 
 
 def _picture(engine: Engine, place: str, field: str) -> ImageRef:

@@ -12,11 +12,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from presets.checks import field_extra
+from presets.parts import with_pictures
 from presets.requests import AnyRequest
 from tabs import markup
 from tabs.output import Output, Pictures
 from tabs.updates import update
-from tabs.uploads import picture_fields
 
 _COPY = """element.addEventListener('click', (event) => {
     const button = event.target.closest('button[data-copy]');
@@ -90,21 +91,21 @@ def _curl(body: Mapping[str, Any], address: str) -> str:
 
 def _command(request: AnyRequest, values: Mapping[str, Any]) -> str:
     """For the machine that serves: pictures are given by their names there."""
-    pictures = picture_fields(type(request))
-    options = [option for name, value in values.items() for option in _options(name, value, name in pictures)]
+    named = with_pictures(type(request), values, lambda picture, _: picture and picture["sha256"])
+    options = [option for name, value in named.items() for option in _options(type(request), name, value)]
     return " ".join(["python app.py", request.kind, *map(shlex.quote, options), "--output=picture.png"]) + "\n"
 
 
-def _options(name: str, value: Any, is_picture: bool) -> list[str]:
-    option = f"--{name.replace('_', '-')}"
-    if is_picture:
-        return [f"{option}={value['sha256']}"]
+def _options(kind: type[AnyRequest], name: str, value: Any) -> list[str]:
+    option, part = f"--{name.replace('_', '-')}", field_extra(kind, name).get("part")
     if isinstance(value, bool):
         return [option if value else f"--no-{option.removeprefix('--')}"]
     if name == "loras":
         return [f"--lora={_lora(use)}" for use in value]
+    if part:
+        return [f"--{part.split()[-1]}={','.join(f'{key}={each}' for key, each in one.items())}" for one in value]
     if isinstance(value, list):
-        return [f"{option}={json.dumps(part) if isinstance(part, dict) else part}" for part in value]
+        return [f"{option}={each}" for each in value]
     return [f"{option}={value}"]
 
 

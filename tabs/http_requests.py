@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +14,8 @@ from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
 from presets.images import FILE_LIMIT, ImageRef
 from presets.inputs import Inputs, decode
+from presets.parts import with_pictures
 from presets.requests import KINDS, AnyRequest
-from tabs.uploads import picture_fields
 
 BODY_LIMIT = 3 * FILE_LIMIT
 """Bytes of a request with its pictures in it."""
@@ -58,7 +58,11 @@ def request_of(body: bytes, inputs: Inputs) -> AnyRequest:
             f"There is no kind {shortened(values.get('kind'))}. Kinds are: {', '.join(KINDS)}.",
             code="E-API-ARGS",
         )
-    return parse(kind, with_pictures(inputs, kind, values))
+
+    def kept(value: Any, field: str) -> Any:
+        return kept_picture(inputs, value, field) if isinstance(value, str) else value
+
+    return parse(kind, with_pictures(kind, values, kept))
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -71,14 +75,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def with_pictures(inputs: Inputs, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with a picture that is given as base64 (also as a data URL) kept, and its reference in its place."""
-    texts = {name: values[name] for name in picture_fields(kind) if isinstance(values.get(name), str)}
-    return {**values, **{name: kept_picture(inputs, text, name) for name, text in texts.items()}}
-
-
 def kept_picture(inputs: Inputs, text: str, field: str) -> ImageRef:
-    """The picture in base64 kept. Raises `InvalidField`."""
+    """The picture in base64, also as a data URL, kept. Raises `InvalidField`."""
     try:
         content = base64.b64decode(text.rpartition(",")[2], validate=True)
     except (ValueError, binascii.Error):

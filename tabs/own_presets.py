@@ -8,12 +8,12 @@ import gradio as gr
 
 from presets.errors import UserError
 from presets.partial import accepted
+from presets.parts import without_pictures
 from presets.requests import KINDS
 from tabs import markup
 from tabs.form import Form
 from tabs.preset_row import PresetRow
 from tabs.updates import on_page_load, update
-from tabs.uploads import picture_fields
 
 KEPT: Mapping[str, tuple[str, ...]] = {
     "Prompts": ("prompt", "negative_prompt", "styles"),
@@ -122,7 +122,7 @@ def to_keep(form: Form, parts: Sequence[str], values: Sequence[Any]) -> dict[str
     Raises `InvalidField` for a value that is not allowed.
     """
     left_out = {name for part, names in KEPT.items() if part not in (parts or ()) for name in names}
-    given = {name: value for name, value in form.given(values).items() if name not in picture_fields(form.kind)}
+    given = without_pictures(form.kind, form.given(values))
     whole = {name: form.kind.model_fields[name].default if value is None else value for name, value in given.items()}
     kept, problems = accepted(form.kind, {name: value for name, value in whole.items() if name not in left_out})
     if problems:

@@ -17,6 +17,7 @@ from presets.requests import KINDS
 from presets.settings import Settings
 from tabs import (
     api,
+    controlnet,
     copy_as,
     image_to_image,
     inpaint,
@@ -36,7 +37,7 @@ from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
-from tabs.uploads import picture_fields, referenced
+from tabs.uploads import reference
 
 WAITING_EVENTS = 200
 """Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
@@ -44,7 +45,12 @@ RUNNING_EVENTS = 1000
 """Page events that may run at once: each page or program that watches its job is one."""
 
 
-TABS = {"text-to-image": text_to_image.build, "image-to-image": image_to_image.build, "inpaint": inpaint.build}
+TABS = {
+    "text-to-image": text_to_image.build,
+    "image-to-image": image_to_image.build,
+    "inpaint": inpaint.build,
+    "controlnet": controlnet.build,
+}
 """Kind of request -> what lays out its tab, in the page's order."""
 
 
@@ -91,8 +97,8 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
     button = picture_info.target(info, form.kind.title, kind)
 
     def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
-        given = dict.fromkeys(picture_fields(form.kind), file) if file and form.store else {}
-        pictures = referenced(form.store, form.kind, given) if form.store else {}
+        begun = sending.begun_with(form, reference(form.store, file, "image")) if file and form.store else {}
+        pictures = {name: value for name, value in begun.items() if name not in found.settings}
         return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])

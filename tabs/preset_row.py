@@ -12,12 +12,12 @@ from pipelines.engine.jobs import Engine
 from presets.available import localised
 from presets.errors import UserError
 from presets.library import Library, Preset
+from presets.parts import without_pictures
 from presets.requests import AnyRequest
 from tabs import markup
 from tabs.form import Form
 from tabs.inventory import available
 from tabs.updates import on_page_load, update
-from tabs.uploads import picture_fields
 
 THUMBNAIL_LIMIT = 100_000
 """Bytes of a picture on a card; a larger one is not shown."""
@@ -61,8 +61,7 @@ def filled(engine: Engine, library: Library, form: Form, name: str) -> list[Any]
     except UserError as problem:
         return [markup.error(str(problem)), *form.merged({})]
     values, missing = localised(preset.values, available(engine))
-    given = picture_fields(form.kind)
-    values = {name: value for name, value in values.items() if name not in given}  # pictures come from the person
+    values = without_pictures(form.kind, values)  # those come from the person
     notes = (*map(str, missing), *preset.warnings)
     return [markup.notice(f"{preset.title}. {preset.help}", notes), *form.merged(values)]
 

@@ -6,14 +6,15 @@ from typing import Any
 import gradio as gr
 
 from pipelines.engine.jobs import Saved
+from presets.controlnet import ControlUnit, FromUnits
 from presets.errors import UserError
 from presets.images import ImageRef
+from presets.parts import parts_with_pictures, picture_fields
 from presets.request import FromPicture
 from tabs.form import Form
 from tabs.output import Pictures
 from tabs.tab import Tab
 from tabs.updates import update
-from tabs.uploads import picture_fields
 
 _SIZE = ("width", "height")
 
@@ -46,13 +47,20 @@ def sent(saved: Saved, form: Form) -> dict[str, Any]:
     """The fields of `form` that follow from a picture and what made it. What it began from is not among them, and of a
     form that begins from a picture neither is the size. Raises `gr.Error` where the picture is gone."""
     own = type(saved.request).model_fields
-    pictures = picture_fields(form.kind)
+    pictures = (*picture_fields(form.kind), *parts_with_pictures(form.kind))
     common = [name for name, field in form.kind.model_fields.items() if name in own and _alike(field, own[name])]
     values = {name: getattr(saved.request, name) for name in common if name not in ("kind", *pictures)}
-    if issubclass(form.kind, FromPicture):
+    if issubclass(form.kind, FromPicture | FromUnits):
         values |= dict.fromkeys([name for name in _SIZE if name in values])
-        values["image"] = _kept(saved, form)
+        values |= begun_with(form, _kept(saved, form))
     return values
+
+
+def begun_with(form: Form, picture: ImageRef) -> dict[str, Any]:
+    """The fields of `form` that make it begin with `picture`; where it follows pictures, with the outlines of it."""
+    if issubclass(form.kind, FromUnits):
+        return {"units": (ControlUnit(picture=picture, preprocessor="canny"),)}
+    return {"image": picture} if issubclass(form.kind, FromPicture) else {}
 
 
 def _alike(own: Any, other: Any) -> bool:

@@ -7,23 +7,21 @@ from typing import Any
 from gradio.utils import get_upload_folder
 from pydantic import BaseModel
 
-from presets.checks import field_extra
 from presets.errors import InvalidField
 from presets.images import ImageRef
 from presets.inputs import Inputs
+from presets.parts import with_pictures
 
 _STAND_IN = ImageRef(sha256="0" * 64, width=64, height=64)
 
 
-def picture_fields(kind: type[BaseModel]) -> tuple[str, ...]:
-    """The fields of a request that take pictures."""
-    return tuple(name for name in kind.model_fields if field_extra(kind, name).get("picture"))
-
-
 def referenced(inputs: Inputs, kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with every uploaded file kept and its reference in its place. Raises `InvalidField`."""
-    files = {name: values[name] for name in picture_fields(kind) if _is_file(values.get(name))}
-    return {**values, **{name: reference(inputs, file, name) for name, file in files.items()}}
+
+    def kept(value: Any, field: str) -> Any:
+        return reference(inputs, value, field) if _is_file(value) else value
+
+    return with_pictures(kind, values, kept)
 
 
 def reference(inputs: Inputs, file: Mapping[str, Any], field: str) -> ImageRef:
@@ -47,9 +45,11 @@ def uploaded(file: Mapping[str, Any], field: str) -> Path:
 def stood_in(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with some picture in the place of every one where any is a file, for checks of all the rest: pictures
     are compared with each other once the files are known."""
-    names = [name for name in picture_fields(kind) if isinstance(values.get(name), dict)]
-    has_file = any(_is_file(values[name]) for name in names)
-    return {**values, **(dict.fromkeys(names, _STAND_IN) if has_file else {})}
+    seen: list[Any] = []
+    with_pictures(kind, values, lambda value, _: seen.append(value))
+    if not any(map(_is_file, seen)):
+        return dict(values)
+    return with_pictures(kind, values, lambda value, _: _STAND_IN if isinstance(value, dict) else value)
 
 
 def _is_file(value: Any) -> bool:

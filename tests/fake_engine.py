@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipelines.engine.jobs import (
+    ControlInfo,
     EngineStatus,
     Failed,
     Finished,
@@ -57,14 +58,18 @@ class FakeInventory:
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name for name in names}
 
+    def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
+        return {name: name or "outline" for name in names}
+
 
 class FakeEngine:
     """Runs each job in a thread of its own and writes its pictures into `folder`.
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
     while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
-    `problems` answers, `adapters` what `loras` does. A model is loaded at once when it is asked for; while `load_gate`
-    is given and not set, it is still being loaded. `load_failure` is the notice of a load that fails.
+    `problems` answers, `adapters` what `loras` does, `followers` what `controls` does. A model is loaded at once when
+    it is asked for; while `load_gate` is given and not set, it is still being loaded. `load_failure` is the notice of a
+    load that fails.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class FakeEngine:
         self.gate = gate
         self.checkpoints = tuple(checkpoints)
         self.adapters: tuple[LoraInfo, ...] = ()
+        self.followers: tuple[ControlInfo, ...] = (ControlInfo(name="outline", family="sd1", kind="ControlNet"),)
         self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
@@ -145,6 +151,9 @@ class FakeEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self.adapters
+
+    def controls(self) -> Sequence[ControlInfo]:
+        return self.followers
 
     def problems(self) -> Sequence[str]:
         return self.unusable

@@ -103,13 +103,15 @@ class Batches:
 
     def _tokens(self, indices: list[int], random: Random) -> torch.Tensor:
         captions = [
-            "" if random.random() < self._recipe.caption_dropout else caption_of(scene_of(index), random)
-            for index in indices
+            "" if random.random() < self._recipe.caption_dropout else self._caption(index, random) for index in indices
         ]
         return self._tokenizer(
             captions, padding="max_length", truncation=True, max_length=self._tokenizer.model_max_length,
             return_tensors="pt",
         ).input_ids  # fmt: skip
+
+    def _caption(self, index: int, random: Random) -> str:
+        return caption_of(scene_of(index), random)
 
 
 def train_diffusion(

@@ -4,6 +4,8 @@
 
 Draws each preset that names the starter, and puts a WebP of 128 pixels beside its file. Presets of kinds that are given
 a picture are given what the first one of text to image draws, with a mask over its middle unless they extend it.
+Control units are given its outlines, as a drawing on paper where they are to be inverted, or the picture itself where
+they look for outlines of their own.
 """
 
 import sys
@@ -11,7 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
 
 from pipelines.engine.local import LocalEngine
 from presets.checks import parse
@@ -37,18 +41,27 @@ def draw(engine: LocalEngine, preset: Preset, pictures: dict[str, Any]) -> Path:
     needed = {name: given for name, given in pictures.items() if name in kind.model_fields}
     if extends:
         needed["mask"] = None
-    (saved,) = engine.submit(parse(kind, {**needed, **preset.values})).result()
+    values = {**needed, **preset.values}
+    if "units" in values:
+        values["units"] = [unit | {"picture": pictures[_given_to(unit)]} for unit in values["units"]]
+    (saved,) = engine.submit(parse(kind, values)).result()
     return saved.path
 
 
+def _given_to(unit: dict[str, Any]) -> str:
+    return {"none": "outlines", "invert": "drawing"}.get(unit["preprocessor"], "image")
+
+
 def given_pictures(engine: LocalEngine) -> dict[str, Any]:
-    """The picture and the mask for presets that need them."""
+    """The picture, its mask and its outlines for presets that need them."""
     with Image.open(draw(engine, Library().find(*GIVEN), {})) as image:
         picture = image.convert("RGB")
     mask = Image.new("RGB", picture.size)
     left, top, right, bottom = (round(share * side) for share, side in zip(MASKED, picture.size * 2, strict=True))
     mask.paste("white", (left, top, right, bottom))
-    return {"image": engine.inputs.keep(picture), "mask": engine.inputs.keep(mask)}
+    outlines = Image.fromarray(cv2.Canny(np.asarray(picture), 60, 120)).convert("RGB")
+    given = {"image": picture, "mask": mask, "outlines": outlines, "drawing": ImageOps.invert(outlines)}
+    return {name: engine.inputs.keep(image) for name, image in given.items()}
 
 
 def main(kinds: list[str]) -> int:

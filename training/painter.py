@@ -1,5 +1,6 @@
 """The picture book's painter: a scene and a seed become a picture, always the same one."""
 
+from collections.abc import Sequence
 from random import Random
 
 import numpy
@@ -36,8 +37,15 @@ DIMMING = {"day": 0.0, "night": 0.38, "sunset": 0.12, "overcast": 0.1}
 """How far each sky darkens the ground towards its own upper tint."""
 
 
-def paint(scene: Scene, *, seed: int, size: int = 128) -> Image.Image:
-    """The scene as an RGB picture of `size` x `size` pixels; drawn twice as large, so that edges are soft."""
+Frame = tuple[float, float, float, float]
+"""Left, top, right and bottom of an object, as shares of the picture's side."""
+
+
+def paint(scene: Scene, *, seed: int, size: int = 128, frames: Sequence[Frame] = ()) -> Image.Image:
+    """The scene as an RGB picture of `size` x `size` pixels; drawn twice as large, so that edges are soft.
+
+    `frames`, one for each thing, says where they are; without it they stand where their kind and place have them.
+    """
     random = Random(seed)
     side = size * 2
     horizon = random.choice((0.625, 0.6875)) * side
@@ -45,9 +53,31 @@ def paint(scene: Scene, *, seed: int, size: int = 128) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     _paint_sky(draw, random, scene, side, horizon)
     _paint_ground(draw, random, scene, side, horizon)
-    for thing in scene.things:
-        _paint_thing(draw, random, scene, thing, side)
+    for thing, box in zip(scene.things, _boxes(scene, frames, side), strict=True):
+        _paint_thing(draw, random, scene, thing, box)
     return picture.reduce(2)
+
+
+def paint_alone(scene: Scene, *, seed: int, size: int = 128, frames: Sequence[Frame] = ()) -> Image.Image:
+    """As `paint`, but nothing of the scene except its things, on grey."""
+    random, side = Random(seed), size * 2
+    picture = Image.new("RGB", (side, side), (160, 160, 160))
+    draw = ImageDraw.Draw(picture)
+    for thing, box in zip(scene.things, _boxes(scene, frames, side), strict=True):
+        KINDS[thing.object].paint(_pen(draw, random, thing, box, side))
+    return picture.reduce(2)
+
+
+def usual_frame(scene: Scene, thing: Thing) -> Frame:
+    """Where `thing` of `scene` stands unless told otherwise."""
+    return _box(scene, thing, KINDS[thing.object], 1)
+
+
+def _boxes(scene: Scene, frames: Sequence[Frame], side: int) -> list[tuple[float, float, float, float]]:
+    """Where the things of `scene` go, in pixels."""
+    if not frames:
+        return [_box(scene, thing, KINDS[thing.object], side) for thing in scene.things]
+    return [(left * side, top * side, right * side, bottom * side) for left, top, right, bottom in frames]
 
 
 def _tinted(random: Random, colour: Colour, spread: int = 9) -> Colour:
@@ -134,9 +164,10 @@ def _paint_ground(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side:
             _disc(draw, random.uniform(0, side), random.uniform(0, side), random.uniform(2.5, 4.5), (250, 252, 255))
 
 
-def _paint_thing(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, thing: Thing, side: int) -> None:
-    kind = KINDS[thing.object]
-    box = _box(scene, thing, kind, side)
+def _paint_thing(
+    draw: ImageDraw.ImageDraw, random: Random, scene: Scene, thing: Thing, box: tuple[float, float, float, float]
+) -> None:
+    kind, side = KINDS[thing.object], draw.im.size[0]
     if scene.ground == "sea" and kind.home == "land":
         left, _, right, bottom = box
         margin = 0.12 * (right - left) + 0.03 * side

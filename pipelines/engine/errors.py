@@ -15,6 +15,9 @@
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
     +-- LoraShape             a LoRA that does not fit the checkpoint  E-LORA-SHAPE
     +-- LoraNumbers           a LoRA that holds NaN or infinity        E-NAN
+    +-- ControlNotFound       no control model of that name            E-CONTROL-UNKNOWN
+    +-- ControlUnusable       a control model that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
+    +-- ControlFamily         one that is for another checkpoint       E-CONTROL-FAMILY
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
@@ -152,6 +155,28 @@ class LoraNumbers(UserError):
             f"The LoRA {shortened(name)} holds numbers that are none (NaN or infinity); its file is probably damaged.",
             field="loras",
         )
+
+
+class ControlNotFound(UserError):
+    code = "E-CONTROL-UNKNOWN"
+
+    def __init__(self, name: str, near: Sequence[str] = (), message: str = ""):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(message or f"No control model is called {shortened(name)}.{hint}", field="units")
+
+
+class ControlUnusable(UserError):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, name: str, reason: str, code: str | None = None):
+        super().__init__(f"The control model {shortened(name)} cannot be used: {reason}.", code=code, field="units")
+
+
+class ControlFamily(UserError):
+    code = "E-CONTROL-FAMILY"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} {reason}.", field="units")
 
 
 class EmbeddingRefused(UserError):

@@ -89,6 +89,7 @@ _SD_PIPELINES = {
     "text-to-image": "StableDiffusionPipeline",
     "image-to-image": "StableDiffusionImg2ImgPipeline",
     "inpaint": "StableDiffusionInpaintPipeline",
+    "controlnet": "StableDiffusionPipeline",
 }
 _SD_VARIANTS = {
     8: Variant("pix2pix", "pix2pix", _EDITS, {"pix2pix": "StableDiffusionInstructPix2PixPipeline"}),
@@ -142,6 +143,7 @@ _SDXL = Family(
         "text-to-image": "StableDiffusionXLPipeline",
         "image-to-image": "StableDiffusionXLImg2ImgPipeline",
         "inpaint": "StableDiffusionXLInpaintPipeline",
+        "controlnet": "StableDiffusionXLPipeline",
     },
     components={
         "tokenizer": "CLIPTokenizer",

@@ -77,6 +77,20 @@ class LoraInfo(BaseModel):
     problem: str = ""
 
 
+class ControlInfo(BaseModel):
+    """A model that follows control pictures, as a face shows it. `kind` is "ControlNet", "ControlNet union" or
+    "T2I-Adapter"; `width` the channels of the checkpoints that it is for. `problem` says why it cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    family: str = ""
+    kind: str = ""
+    width: int = 0
+    size_bytes: int = 0
+    problem: str = ""
+
+
 class PreprocessorInfo(BaseModel):
     """A preprocessor as a face shows it. `needs` are the files it loads (or one folder) of the Hub's `repository`;
     `is_here` says whether they are on this machine. `parameters` are those that matter to it."""

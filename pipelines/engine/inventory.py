@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pipelines.engine.catalog import Catalog
+from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
 from presets.errors import InvalidField
@@ -10,11 +11,13 @@ from presets.installed import Checkpoint
 
 
 class Inventory:
-    """The models of `catalog` and the files of `loras`; no picture may be drawn with more than `pixel_limit` pixels."""
+    """The models of `catalog` and the files of `loras` and `controls`; no picture may be drawn with more than
+    `pixel_limit` pixels."""
 
-    def __init__(self, catalog: Catalog, loras: LoraFiles, pixel_limit: int):
+    def __init__(self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, pixel_limit: int):
         self._catalog = catalog
         self._loras = loras
+        self._controls = controls
         self._pixel_limit = pixel_limit
 
     def checkpoint(self, name: str, kind: str) -> Checkpoint:
@@ -40,3 +43,7 @@ class Inventory:
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)
         return self._loras.listed_names(names, None if model.path is None else model.family)
+
+    def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        model = self._catalog.find(checkpoint)
+        return {name: self._controls.find(name, model).name for name in names}

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from pipelines.engine.infos import LoraInfo, MemoryReport, ModelInfo, TokenCount
+from pipelines.engine.infos import ControlInfo, LoraInfo, MemoryReport, ModelInfo, TokenCount
 from pipelines.engine.infos import PreprocessorInfo as PreprocessorInfo
 from pipelines.engine.infos import Resident as Resident
 from pipelines.engine.infos import Tier as Tier
@@ -360,6 +360,10 @@ class Engine(Protocol):
 
     def loras(self) -> Sequence[LoraInfo]:
         """The LoRAs there are now, by name; of many new ones some with their name alone until the next call."""
+        ...
+
+    def controls(self) -> Sequence[ControlInfo]:
+        """The models that follow control pictures, by name."""
         ...
 
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
+from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
 from pipelines.engine.jobs import (
     EVENT,
+    ControlInfo,
     EngineStatus,
     Event,
     Job,
@@ -79,7 +81,8 @@ class LocalEngine:
         self._settings = settings
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
-        self._inventory = Inventory(self._catalog, self._loras, settings.pixel_limit)
+        self._controls = ControlFiles(self._catalog)
+        self._inventory = Inventory(self._catalog, self._loras, self._controls, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -185,6 +188,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def controls(self) -> Sequence[ControlInfo]:
+        return self._controls.list()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]

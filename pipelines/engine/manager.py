@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +16,14 @@ from pipelines.engine.attention import attending
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.compiling import compile_blocks, interpreted
 from pipelines.engine.components import CheckpointKey, ComponentCache, Holding, TierName
+from pipelines.engine.control_files import ControlFiles
+from pipelines.engine.control_loading import load_control
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.float8 import computing, store_in_float8
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
-from pipelines.engine.jobs import Event, MemoryReport
+from pipelines.engine.jobs import Event, Loading, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
@@ -49,7 +51,8 @@ class Loaded:
     """A pipeline to run.
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
-    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's.
+    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's. `controls` are
+    the control models asked for, by name.
     """
 
     pipe: Any
@@ -58,6 +61,7 @@ class Loaded:
     adapters: Applied
     plan: Plan
     attention: Attention
+    controls: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class PipelineManager:
         self._offline = settings.offline
         self._device = torch.device(policy.device)
         self._adapters = Adapters(LoraFiles(catalog))
+        self._controls = ControlFiles(catalog)
         self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
         self._last: _Use | None = None
         self._failed: dict[CheckpointKey, _Use] = {}
@@ -107,14 +112,15 @@ class PipelineManager:
         *,
         loras: Sequence[LoraUse] = (),
         vae: str = "",
+        controls: Sequence[str] = (),
         size: tuple[int, int] | None = None,
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
-        `vae` names a file of the vae folder, "" is the checkpoint's own. `size` is the (width, height) of the largest
-        picture, by which memory is planned.
+        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models. `size` is the
+        (width, height) of the largest picture, by which memory is planned.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
         """
@@ -127,10 +133,14 @@ class PipelineManager:
         try:
             with (
                 self._with_vae(vae, holding, model, plan) as components,
+                self._with_controls(controls, components, model, plan, report) as followed,
                 self._adapters.applied(components, model, loras, report) as adapters,
-                self._arranged(components, components[FAMILIES[model.family].denoiser], plan) as attention,
+                self._arranged(
+                    {**components, **followed}, components[FAMILIES[model.family].denoiser], plan
+                ) as attention,
             ):
-                yield Loaded(_assembled(components, model, task), model, switch, adapters, plan, attention)
+                pipe = _assembled(components, model, task)
+                yield Loaded(pipe, model, switch, adapters, plan, attention, followed)
         finally:
             holding.pins -= 1
             self._settle(holding)
@@ -159,6 +169,35 @@ class PipelineManager:
             yield components | {"vae": other.parts["vae"].value}
         finally:
             other.pins -= 1
+
+    @contextlib.contextmanager
+    def _with_controls(
+        self, names: Sequence[str], components: Components, model: Model, plan: Plan, report: Report
+    ) -> Iterator[Components]:
+        """The control models of these names, pinned until the block is left."""
+        held: dict[str, Holding] = {}
+        try:
+            for name in dict.fromkeys(names):
+                held[name] = self._control(name, components, model, plan, report)
+                held[name].pins += 1
+            yield {name: holding.parts["control"].value for name, holding in held.items()}
+        finally:
+            for holding in held.values():
+                holding.pins -= 1
+
+    def _control(self, name: str, components: Components, model: Model, plan: Plan, report: Report) -> Holding:
+        file = self._controls.find(name, model)
+        dtype = components["vae"].dtype
+        key = CheckpointKey(f"{file.path} for {model.family}", file.identity, str(dtype))
+        holding = self._cache.get(key)
+        if holding is None:
+            report(Loading(what=file.name))
+            control = load_control(file, components["unet"], dtype)
+            if self._policy.channels_last and dtype != torch.float32:
+                control.to(memory_format=torch.channels_last)
+            holding = self._cache.add(key, f"{file.name} ({file.kind})", {"control": control})
+        self._place(key, holding, plan)
+        return holding
 
     @contextlib.contextmanager
     def tool(self, key: CheckpointKey, name: str, build: Callable[[], Components]) -> Iterator[Components]:

@@ -18,6 +18,7 @@ from pipelines.engine.jobs import ModelInfo
 from pipelines.engine.pickles import UnsafeFile, read_pickled
 from pipelines.engine.recognition import (
     ONLY_THESE,
+    UNET,
     OtherKind,
     Recognised,
     prediction_of,
@@ -49,7 +50,8 @@ class Model:
 
     `name` is unique in the catalog, `family` a key of `FAMILIES`, `variant` the name of one of its variants or "".
     A "hub" model has no `path`, and family and native size are guesses, before it is downloaded. `native_size` is
-    (width, height) in pixels; `parameters` counts the denoiser's numbers, `parts` names the components that are there.
+    (width, height) in pixels; `parameters` counts the denoiser's numbers, `width` the channels of a UNet's first layer
+    (0 where it is none), `parts` names the components that are there.
     `identity` changes when any of the files does.
     """
 
@@ -64,6 +66,7 @@ class Model:
     identity: str
     variant: str = ""
     parts: tuple[str, ...] = ()
+    width: int = 0
     kind: Literal["checkpoint"] = "checkpoint"
 
     @property
@@ -98,7 +101,8 @@ class Model:
         """Raise `ModelFamily` for a task that the model was not made for."""
         if task not in self.pipelines:
             words = task.replace("-", " ")
-            raise ModelFamily(self.name, f"a {self.title} checkpoint", f"{self.made_for}, and cannot do {words}")
+            reason = f"{self.made_for}, and" if self.made_for else "it"
+            raise ModelFamily(self.name, f"a {self.title} checkpoint", f"{reason} cannot do {words}")
 
     def check_size(self, width: int, height: int) -> None:
         """Raise `InvalidField` for a side that the family cannot have."""
@@ -179,6 +183,7 @@ def inspect_file(path: Path, name: str) -> Model:
         identity=identity,
         variant=found.variant,
         parts=tuple(FAMILIES[found.family].components),
+        width=_first_side(header, f"{UNET}input_blocks.0.0.weight"),
     )
 
 
@@ -230,7 +235,13 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
         identity=identity,
         variant=_variant_of_folder(denoiser, family, name),
         parts=parts,
+        width=max(_first_side(header, "conv_in.weight") for header in headers[family.denoiser]),
     )
+
+
+def _first_side(header: Header, name: str) -> int:
+    """Of the tensor's shape; 0 where there is none of that name."""
+    return next(iter(header.shapes.get(name, ())), 0)
 
 
 def _check_architecture(headers: Sequence[Header], family: Family, name: str) -> None:

@@ -39,7 +39,7 @@ class Recognised:
 def recognise(header: Header) -> Recognised:
     """The family and variant of a single file in the original layout. Raises `OtherKind`."""
     if not header.has(UNET):
-        raise _other_kind(header)
+        raise what_else(header)
     if "edm_mean" in header.shapes:
         raise OtherKind("a Playground v2.5 checkpoint", "its EDM noise schedule is not known to this version")
     family = FAMILIES[_family_of(header)]
@@ -68,7 +68,7 @@ _BY_CHANNELS = {5: "depth-to-image", 7: "times-four upscaler"}
 
 def _family_of(header: Header) -> str:
     if not header.has(f"{UNET}input_blocks."):
-        raise _other_kind(header)
+        raise what_else(header)
     has_label = f"{UNET}label_emb.0.0.weight" in header.shapes
     if header.has("conditioner.embedders.1."):
         return "sdxl"
@@ -173,8 +173,9 @@ _OTHER_KINDS = (
     _Kind(
         "a ControlNet",
         ("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
-        "move it to the controlnet folder beside checkpoints",
+        "move it to the controlnets folder beside checkpoints",
     ),
+    _Kind("a T2I-Adapter", ("adapter.body.",), "move it to the controlnets folder beside checkpoints"),
     _Kind("a Flux.2 model", ("single_stream_modulation.lin.",), ONLY_THESE),
     _Kind("a Chroma model", ("distilled_guidance_layer.",), ONLY_THESE),
     _Kind("a Flux.1 model in one file", ("double_blocks.",), _USE_THE_FOLDER),
@@ -194,7 +195,8 @@ _OTHER_KINDS = (
 )
 
 
-def _other_kind(header: Header) -> OtherKind:
+def what_else(header: Header) -> OtherKind:
+    """What a file is that is nothing of what is looked for where it lies."""
     for kind in _OTHER_KINDS:
         if any(mark in name for name in header.shapes for mark in kind.marks):
             what = kind.what + _lora_family(header) if kind.what == "a LoRA" else kind.what

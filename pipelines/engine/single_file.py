@@ -6,7 +6,7 @@ taken from them, so that variants and tiny models load too. Keys are converted b
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +120,14 @@ def _unet_config(family: Family, shapes: Shapes) -> dict[str, Any]:
     def own(name: str) -> tuple[int, ...]:
         return shapes[UNET + name]
 
-    blocks = _count(shapes, UNET + "input_blocks.")
+    blocks = count(shapes, UNET + "input_blocks.")
     downs = [index for index in range(blocks) if f"{UNET}input_blocks.{index}.0.op.weight" in shapes]
     layers = (downs[0] if downs else blocks) - 1
     starts = range(1, blocks, layers + 1)
     widths = [own(f"input_blocks.{start}.0.out_layers.3.weight")[0] for start in starts]
-    depths = [_count(shapes, f"{UNET}input_blocks.{start}.1.transformer_blocks.") for start in starts]
+    depths = [count(shapes, f"{UNET}input_blocks.{start}.1.transformer_blocks.") for start in starts]
     middle = f"{UNET}middle_block.1."
-    middle_depth = _count(shapes, middle + "transformer_blocks.")
+    middle_depth = count(shapes, middle + "transformer_blocks.")
     config: dict[str, Any] = {
         "in_channels": own("input_blocks.0.0.weight")[1],
         "out_channels": own("out.2.weight")[0],
@@ -155,13 +155,13 @@ def vae_config(shapes: Shapes, prefix: str, blocks: str = "down", inner: str = "
     Raises `KeyError` where a tensor that every VAE has is missing.
     """
     down = f"{prefix}encoder.{blocks}."
-    levels = _count(shapes, down)
+    levels = count(shapes, down)
     return {
         "in_channels": shapes[prefix + "encoder.conv_in.weight"][1],
         "out_channels": shapes[prefix + "decoder.conv_out.weight"][0],
         "latent_channels": shapes[prefix + "decoder.conv_in.weight"][1],
         "block_out_channels": [shapes[f"{down}{level}.{inner}.0.conv1.weight"][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, f"{down}0.{inner}."),
+        "layers_per_block": count(shapes, f"{down}0.{inner}."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
@@ -175,7 +175,7 @@ def _clip_config(prefix: str, shapes: Shapes) -> dict[str, Any]:
         "hidden_size": width,
         "projection_dim": width,
         "intermediate_size": shapes[inner + "encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": _count(shapes, inner + "encoder.layers."),
+        "num_hidden_layers": count(shapes, inner + "encoder.layers."),
         "num_attention_heads": max(1, width // CLIP_HEAD_WIDTH),
         "max_position_embeddings": shapes[inner + "embeddings.position_embedding.weight"][0],
     }
@@ -188,12 +188,12 @@ def _open_clip_config(prefix: str, shapes: Shapes) -> dict[str, Any]:
         "hidden_size": width,
         "projection_dim": shapes.get(prefix + "text_projection", (0, width))[1],
         "intermediate_size": shapes[prefix + "transformer.resblocks.0.mlp.c_fc.weight"][0],
-        "num_hidden_layers": _count(shapes, prefix + "transformer.resblocks."),
+        "num_hidden_layers": count(shapes, prefix + "transformer.resblocks."),
         "num_attention_heads": max(1, width // CLIP_HEAD_WIDTH),
         "max_position_embeddings": shapes[prefix + "positional_embedding"][0],
     }
 
 
-def _count(shapes: Shapes, prefix: str) -> int:
+def count(names: Iterable[str], prefix: str) -> int:
     """How many different numbers follow `prefix` in the names."""
-    return len({name[len(prefix) :].split(".", 1)[0] for name in shapes if name.startswith(prefix)})
+    return len({name[len(prefix) :].split(".", 1)[0] for name in names if name.startswith(prefix)})

@@ -1,0 +1,228 @@
+"""Training of a small ControlNet for the starter: it learns to have things where an outline has them."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch.nn import functional
+from transformers import CLIPTextModel
+
+from training.diffusion import Batches
+from training.latents import CHUNK, to_pixels
+from training.outlines import caption_without_places, outlines, staged
+from training.recipe import Recipe
+
+EMBEDDING = (8, 16, 48, 96)
+"""Channels of what reads the control picture, each level half as large as the one before: 8x in all, as the VAE."""
+RATE = 6e-4
+EMA_DECAY = 0.998
+CHECKPOINT_SECONDS = 180
+WITHOUT_SCENE, THICK, SOFT = 0.6, 0.35, 0.3
+"""Shares of outlines: of the things alone, with lines three pixels wide, and blurred."""
+
+
+def new_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
+    """The convolutions of the way down through `unet`, with connections back that are zero at first.
+
+    The attention to words is left out: what is drawn stays the UNet's business, and the file has half the size.
+    """
+    config = unet.config
+    control = ControlNetModel(
+        in_channels=config.in_channels,
+        block_out_channels=config.block_out_channels,
+        layers_per_block=config.layers_per_block,
+        down_block_types=("DownBlock2D",) * len(config.block_out_channels),
+        mid_block_type="UNetMidBlock2D",
+        cross_attention_dim=config.cross_attention_dim,
+        attention_head_dim=config.attention_head_dim,
+        conditioning_embedding_out_channels=EMBEDDING,
+    )
+    theirs = unet.state_dict()
+    shared = {name: theirs[name] for name in control.state_dict() if name in theirs}
+    control.load_state_dict(shared, strict=False)
+    return control
+
+
+@torch.no_grad()
+def encode_staged(
+    autoencoder: AutoencoderKL, recipe: Recipe, folder: Path, scenes: int, tell: Callable[[str], None]
+) -> None:
+    """Write the latents of the first `scenes` staged scenes as chunks, as `Batches` reads them, and beside each chunk
+    their outlines, eight pixels to a byte; chunks that exist are kept."""
+    (folder / "lines").mkdir(parents=True, exist_ok=True)
+    for start in range(0, scenes, CHUNK):
+        file = folder / f"{start:06d}.npy"
+        if file.exists():
+            continue
+        stages = [staged(index) for index in range(start, min(start + CHUNK, scenes))]
+        lines = numpy.packbits(numpy.stack([outlines(stage, recipe.size) for stage in stages]), axis=-1)
+        numpy.save(folder / "lines" / file.name, lines)
+        parts = [
+            autoencoder.encode(to_pixels([stage.picture(recipe.size) for stage in stages[at : at + 16]])).latent_dist
+            for at in range(0, len(stages), 16)
+        ]
+        partial = file.with_suffix(".part")
+        with partial.open("wb") as stream:
+            numpy.save(stream, torch.cat([part.mean for part in parts]).half().numpy())
+        partial.replace(file)
+        tell(f"encoded {start + len(stages)} of {scenes} scenes")
+
+
+class ControlBatches(Batches):
+    """As `Batches`, of staged scenes, with "control": outlines (batch, 3, side, side) in [0, 1]."""
+
+    def __init__(self, recipe: Recipe, tokenizer, folder: Path, scale: float):
+        super().__init__(recipe, tokenizer, folder, scale)
+        self._lines = numpy.concatenate([numpy.load(file) for file in sorted((folder / "lines").glob("*.npy"))])
+
+    def at(self, step: int) -> dict[str, torch.Tensor]:
+        batch = super().at(step)
+        random = Random(f"{self._recipe.seed} {step}")
+        random.randrange(2**40)  # as the base draws them
+        indices = [random.randrange(len(self._latents)) for _ in range(self._recipe.unet_batch)]
+        return {**batch, "control": self._control(indices, Random(f"control {self._recipe.seed} {step}"))}
+
+    def _control(self, indices: list[int], random: Random) -> torch.Tensor:
+        chosen = [self._lines[index, int(random.random() < WITHOUT_SCENE)] for index in indices]
+        lines = torch.from_numpy(numpy.unpackbits(numpy.stack(chosen), axis=-1)).float()[:, None]
+        return torch.cat([_worn(line[None], random) for line in lines]).expand(-1, 3, -1, -1)
+
+    def _caption(self, index: int, random: Random) -> str:
+        return caption_without_places(staged(index).scene, random)
+
+
+def _worn(line: torch.Tensor, random: Random) -> torch.Tensor:
+    """One outline (1, 1, side, side) as people and detectors have it: thin or thick, sharp or soft."""
+    if random.random() < THICK:
+        line = functional.max_pool2d(line, 3, stride=1, padding=1)
+    if random.random() < SOFT:
+        line = functional.avg_pool2d(line, 3, stride=1, padding=1) * 2
+    return line.clamp(max=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What of the starter is read and never changed."""
+
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+
+
+class ControlLearner:
+    """The ControlNet, its averaged copy and the optimizer: all that a checkpoint holds."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline):
+        self.frozen = Frozen(
+            pipeline.text_encoder.requires_grad_(False),
+            pipeline.unet.requires_grad_(False).to(memory_format=torch.channels_last),
+        )
+        self.frozen.unet.set_attn_processor(AttnProcessor())
+        self.control = new_controlnet(pipeline.unet).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.control).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.control.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        self.step = 0
+
+    def start_from(self, folder: Path) -> None:
+        """The weights of an exported ControlNet instead of untrained ones."""
+        state = ControlNetModel.from_pretrained(folder).state_dict()
+        self.control.load_state_dict(state)
+        self.averaged.load_state_dict(state)
+
+    def save(self, file: Path) -> None:
+        state = {"step": self.step, "optimizer": self.optimizer.state_dict()}
+        state |= {"control": self.control.state_dict(), "averaged": self.averaged.state_dict()}
+        partial = file.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(file)
+
+    def load(self, file: Path) -> None:
+        state = torch.load(file, weights_only=True)
+        self.step = state["step"]
+        self.control.load_state_dict(state["control"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def average(self) -> None:
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        for mean, present in zip(self.averaged.parameters(), self.control.parameters(), strict=True):
+            mean.lerp_(present.detach(), 1 - decay)
+
+
+def train_control(
+    learner: ControlLearner,
+    batches: ControlBatches,
+    steps: int,
+    checkpoint: Path,
+    tell: Callable[[str], None],
+    compiled: bool = True,
+) -> None:
+    """Train up to `steps`; `checkpoint` is renewed as it goes, and read first if it is there."""
+    if checkpoint.exists():
+        learner.load(checkpoint)
+        tell(f"resumed at step {learner.step}")
+    guess = torch.compile(_guess) if compiled else _guess
+    began, saved, first, losses = time.monotonic(), time.monotonic(), learner.step, []
+    while learner.step < steps:
+        losses.append(_train_step(learner, guess, batches.at(learner.step), steps))
+        if learner.step % 50 == 0:
+            pace = (time.monotonic() - began) / (learner.step - first)
+            tell(f"step {learner.step}/{steps} loss {sum(losses) / len(losses):.4f} {pace:.3f} s/step")
+            losses.clear()
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            learner.save(checkpoint)
+            saved = time.monotonic()
+    learner.save(checkpoint)
+
+
+def _train_step(
+    learner: ControlLearner, guess: Callable[..., torch.Tensor], batch: dict[str, torch.Tensor], steps: int
+) -> float:
+    for group in learner.optimizer.param_groups:
+        group["lr"] = RATE * _share_of_rate(learner.step, steps)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad():
+            words = learner.frozen.text_encoder(batch["tokens"]).last_hidden_state
+        latents = batch["latents"].contiguous(memory_format=torch.channels_last)
+        seen = guess(learner.control, learner.frozen.unet, latents, batch["times"], words, batch["control"])
+    loss = functional.mse_loss(seen.float(), batch["target"])
+    learner.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(learner.control.parameters(), 1.0)
+    learner.optimizer.step()
+    learner.step += 1
+    learner.average()
+    return loss.item()
+
+
+def _guess(
+    control: ControlNetModel,
+    unet: UNet2DConditionModel,
+    latents: torch.Tensor,
+    times: torch.Tensor,
+    words: torch.Tensor,
+    picture: torch.Tensor,
+) -> torch.Tensor:
+    down, middle = control(latents, times, words, controlnet_cond=picture, return_dict=False)
+    return unet(
+        latents,
+        times,
+        words,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=middle,
+        return_dict=False,
+    )[0]
+
+
+def _share_of_rate(step: int, steps: int) -> float:
+    """Linear warm-up over 100 steps, then a half cosine down to a fiftieth."""
+    return min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
