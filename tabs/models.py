@@ -9,7 +9,7 @@ from gradio.blocks import Block
 
 from pipelines.engine.jobs import Engine, EngineStatus, ModelInfo
 from presets.errors import UserError
-from tabs import markup, model_tables
+from tabs import markup, model_tables, other_models
 from tabs.output import Updates
 from tabs.updates import update
 
@@ -56,12 +56,13 @@ class Parts:
         self.state = gr.HTML(elem_id="models-state")
         self.table = gr.HTML(elem_id="models-table", js_on_load=_SELECT)
         self.details = gr.HTML(elem_id="model-details")
+        self.others = gr.HTML(elem_id="other-models")
         self.problems = gr.HTML(elem_id="model-problems")
 
     @property
     def components(self) -> list[Block]:
-        parts = [self.seen, self.selected, self.memory, self.table, self.state, self.details, self.problems]
-        return [*parts, *self.buttons.values()]
+        parts = [self.seen, self.selected, self.memory, self.table, self.state, self.details]
+        return [*parts, self.others, self.problems, *self.buttons.values()]
 
     def shown(self, engine: Engine, selected: str) -> Updates:
         """All of it as it is now, with the model `selected`, or the first where there is none of that name."""
@@ -74,6 +75,8 @@ class Parts:
             self.table: model_tables.checkpoints(models, chosen),
             self.state: state_line(status),
             self.details: model_tables.details(chosen) if chosen else "",
+            self.others: other_models.loras(engine.loras(), engine.memory().loras)
+            + other_models.controls(engine.controls()),
             self.problems: model_tables.problems(engine.problems()),
             **self._buttons_for(chosen, status),
         }

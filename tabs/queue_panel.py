@@ -81,7 +81,7 @@ def table_of(jobs: Sequence[Job], places: Mapping[str, Queued]) -> str:
     if not jobs:
         return markup.empty_stage("Your jobs of the last day stand here")
     waiting = sorted((job for job in jobs if job.id in places), key=lambda job: places[job.id].position)
-    rows = [_row(job, None) for job in jobs if job.state == "running"]
+    rows = [_row(job, None) for job in jobs if not job.done and job.id not in places]
     rows += [_row(job, places[job.id], is_first=index == 0) for index, job in enumerate(waiting)]
     rows += [_row(job, None) for job in jobs if job.done]
     return f'<table class="jobs"><tbody>{"".join(rows)}</tbody></table>'

@@ -53,6 +53,7 @@ class Applied:
 class _Parsed:
     """A LoRA in memory: the changes of each layer, to its "weight" and "bias". `unknown` counts what is no change."""
 
+    name: str
     changes: Mapping[Layer, Mapping[str, Change]]
     unknown: int
     size_bytes: int
@@ -80,6 +81,11 @@ class Adapters:
         self._parked: OrderedDict[str, _Parsed] = OrderedDict()
         self._originals: WeakIdKeyDictionary = WeakIdKeyDictionary()
         self._modules: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+    @property
+    def parked(self) -> tuple[str, ...]:
+        """The names of the LoRAs that are kept for their next use, the longest unused first."""
+        return tuple(parsed.name for parsed in self._parked.values())
 
     @property
     def bytes_parked(self) -> int:
@@ -228,7 +234,7 @@ def _read(file: LoraFile) -> _Parsed:
     except DoesNotFit as problem:
         raise LoraUnusable(file.name, str(problem), LoraShape.code) from None
     size = sum(tensor.nbytes for parts in changes.values() for change in parts.values() for tensor in change.tensors)
-    return _Parsed(changes, len(others) + len(layers) - len(whole), size)
+    return _Parsed(file.name, changes, len(others) + len(layers) - len(whole), size)
 
 
 def _tensors(file: LoraFile, opened: Any, parts: Parts) -> dict[str, torch.Tensor]:

@@ -53,12 +53,13 @@ class Tier(BaseModel):
 
 
 class MemoryReport(BaseModel):
-    """Which models are where. Sent by the worker whenever it changes."""
+    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory."""
 
     model_config = ConfigDict(frozen=True)
 
     tiers: tuple[Tier, ...] = ()
     residents: tuple[Resident, ...] = ()
+    loras: tuple[str, ...] = ()
 
 
 class LoraInfo(BaseModel):

@@ -101,8 +101,8 @@ class PipelineManager:
         return sum(tier.used_bytes for tier in self.memory().tiers)
 
     def memory(self) -> MemoryReport:
-        """Which checkpoints are where, the most recently used first."""
-        return self._cache.report()
+        """Which checkpoints are where, the most recently used first, and which LoRAs are in main memory."""
+        return self._cache.report().model_copy(update={"loras": self._adapters.parked})
 
     @contextlib.contextmanager
     def pipeline(

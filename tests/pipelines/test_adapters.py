@@ -234,6 +234,7 @@ def test_read_loras_are_kept_within_their_budget(tmp_path, sd1):
     for name in ("a", "b", "a", "c"):
         with applied(tmp_path, sd1, LoraUse(name=name), adapters=adapters):
             assert 0 < adapters.bytes_parked <= paths["a"].stat().st_size * 2
+    assert adapters.parked == ("a", "c")
 
 
 @pytest.mark.parametrize(
