@@ -216,6 +216,7 @@ class FakeEngine:
         self._cancelled.add(job.id)
 
     def _run(self, job: Job) -> None:
+        job.started = time.time()
         job.put(Loading(what=job.request.checkpoint_used or job.request.title, fraction=0.5))
         for index in range(job.request.picture_count):
             for step in range(1, steps_of(job.request) + 1):
