@@ -135,9 +135,7 @@ class Library:
         Raises `FileRefused` where the file cannot be used.
         """
         content = toml_files.read(path)
-        kind = content.get("kind")
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise FileRefused(f"{shortened(path.name)} does not say which kind of preset it is ({', '.join(KINDS)}).")
+        kind = kind_of(path.name, content)
         given = _preset(path, content, kind, is_own=True)
         title = self._free_title(kind, given.title)
         return self._written(self._free_path(kind, title), kind, {**content, "title": title})
@@ -198,6 +196,14 @@ class Library:
 
     def _free_title(self, kind: str, title: str) -> str:
         return _numbered(title, {preset.title for preset in self.presets(kind)}, " ({})")
+
+
+def kind_of(name: str, content: Mapping[str, Any]) -> str:
+    """The kind of the preset that a file's `content` describes. Raises `FileRefused` where it tells none."""
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise FileRefused(f"{shortened(name)} does not say which kind of preset it is ({', '.join(KINDS)}).")
+    return kind
 
 
 def _head(kind: str, title: str, help: str) -> dict[str, Any]:
@@ -265,25 +271,31 @@ def _files(folder: Path | None, kind: str) -> list[Path]:
 
 
 def _preset(path: Path, content: Mapping[str, Any], kind: str, *, is_own: bool) -> Preset:
+    thumbnail = path.with_suffix(".webp")
+    preset = preset_of(path.name, content, kind)
+    return replace(preset, is_own=is_own, thumbnail=thumbnail if thumbnail.is_file() else None)
+
+
+def preset_of(file: str, content: Mapping[str, Any], kind: str) -> Preset:
+    """The preset that the `content` of a file of that name describes. Raises `FileRefused` where it is none of
+    `kind`."""
+    name = Path(file).stem
     version = content.get("easel", FORMAT_VERSION)
     settings = content.get("settings", {})
     if content.get("kind", kind) != kind or not isinstance(settings, dict):
-        raise FileRefused(f"{shortened(path.name)} is no preset of the kind {kind}.")
+        raise FileRefused(f"{shortened(file)} is no preset of the kind {kind}.")
     values, problems = accepted(KINDS[kind], _readable(kind, settings))
     notes = [f"{shortened(key)} is not known here." for key in content if key not in _KNOWN]
     if version > FORMAT_VERSION:
         notes.insert(0, "It was written by a newer Easel.")
-    thumbnail = path.with_suffix(".webp")
     return Preset(
-        name=path.stem,
+        name=name,
         kind=kind,
-        title=_line(content.get("title"), TITLE_LIMIT) or path.stem,
+        title=_line(content.get("title"), TITLE_LIMIT) or name,
         help=_line(content.get("help"), HELP_LIMIT),
         values=values,
         warnings=(*notes, *(problem.message for problem in problems)),
-        is_own=is_own,
         is_newer=version > FORMAT_VERSION,
-        thumbnail=thumbnail if thumbnail.is_file() else None,
     )
 
 

@@ -38,9 +38,17 @@ def read(path: Path) -> dict[str, Any]:
             raise FileRefused(f"{name} is no file.")
         if path.stat().st_size > SIZE_LIMIT:
             raise FileRefused(f"{name} has {path.stat().st_size:,} bytes; at most {SIZE_LIMIT:,} are allowed.")
-        content = _parsed(path.read_bytes().decode("utf-8"))
+        data = path.read_bytes()
     except OSError as error:
         raise FileRefused(f"{name} cannot be read: {error.strerror}.") from None
+    return content_of(data, path.name)
+
+
+def content_of(data: bytes, title: str) -> dict[str, Any]:
+    """What `data`, called `title`, says, its version checked to be one. Raises `FileRefused`."""
+    name = shortened(title)
+    try:
+        content = _parsed(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         reason = str(error)[:120] if isinstance(error, tomllib.TOMLDecodeError) else "it is not plain TOML in UTF-8"
         raise FileRefused(f"{name} cannot be used: {reason}.") from None

@@ -79,6 +79,14 @@ def file_of(name: str, content: bytes, text: str) -> str:
     return f'<a class="download" href="{source}" download="{html.escape(name)}">{escaped(text)}</a>'
 
 
+def link(address: str, text: str, tip: str) -> str:
+    """A link into a page of its own, which looks like `file_of`."""
+    return (
+        f'<a class="download" href="{html.escape(address)}" target="_blank" title="{html.escape(tip)}">'
+        f"{escaped(text)}</a>"
+    )
+
+
 def card(title: str, facts: Iterable[tuple[str, str]], source: str) -> str:
     """A few facts under a title, beside a small picture where `source` (a URL) is given."""
     image = f'<img src="{html.escape(source)}" alt="">' if source else ""

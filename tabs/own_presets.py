@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from presets.errors import UserError
+from presets.links import query_of
 from presets.partial import accepted
 from presets.parts import without_pictures
 from presets.requests import KINDS
@@ -108,12 +109,16 @@ class Panel:
         return [(preset.title, preset.name) for preset in self.library.presets(self.kind)]
 
     def _export(self, name: str | None) -> str:
-        """The file of a preset to keep elsewhere, as HTML."""
+        """The file of a preset to keep elsewhere and its link, as HTML."""
         try:
             path = self.library.exported(self.kind, name or "")
-            return markup.file_of(path.name, path.read_bytes(), "Export as a file")
+            file = markup.file_of(path.name, path.read_bytes(), "Export as a file")
         except (UserError, OSError):
             return ""
+        try:
+            return file + markup.link(f"?{query_of(path)}", "Link to share", "Opens Easel with the form filled.")
+        except UserError:
+            return file
 
 
 def to_keep(form: Form, parts: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:

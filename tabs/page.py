@@ -24,6 +24,7 @@ from tabs import (
     models,
     own_presets,
     picture_info,
+    preset_links,
     queue_panel,
     sending,
     sessions,
@@ -64,7 +65,7 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
         gr.HTML(_HEADER, elem_id="easel-header")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
-            made = []
+            made, rows = [], []
             for name, build in TABS.items():
                 with gr.Tab(KINDS[name].title, id=name):
                     row = PresetRow(library, KINDS[name])
@@ -73,6 +74,7 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
                     if manage_models:
                         own_presets.Panel(row, tab.form)
                     made.append(tab)
+                    rows.append(row)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
@@ -80,6 +82,7 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
             with gr.Tab(queue_panel.TITLE, id="queue"):
                 queue_panel.build(engine, tabs)
         sending.connect(made, tabs)
+        preset_links.connect(engine, rows, made, tabs)
         for tab in made:
             _link(info, tab.form, tabs)
             copy_as.build(tab.output)

@@ -60,6 +60,11 @@ def filled(engine: Engine, library: Library, form: Form, name: str) -> list[Any]
         preset = library.find(kind, name)
     except UserError as problem:
         return [markup.error(str(problem)), *form.merged({})]
+    return filled_from(engine, form, preset)
+
+
+def filled_from(engine: Engine, form: Form, preset: Preset) -> list[Any]:
+    """What is said of `preset`, as HTML, then the changes of the form's inputs."""
     values, missing = localised(preset.values, available(engine))
     values = without_pictures(form.kind, values)  # those come from the person
     notes = (*map(str, missing), *preset.warnings)

@@ -61,3 +61,15 @@ def test_a_file_that_is_no_picture_is_refused_with_a_sentence(page: Page, tmp_pa
     page.get_by_role("tab", name="Picture info").click()
     page.set_input_files("#info-file input[type=file]", str(tmp_path / "page.png"))
     expect(page.locator("#info-about")).to_contain_text("not a whole PNG, JPEG or WebP picture")
+
+
+def test_a_preset_is_shared_by_a_link_that_fills_its_form(page: Page):
+    page.get_by_role("tab", name="Image to image").click()
+    page.click("#image-to-image-own-presets button")
+    page.click("#image-to-image-preset-chosen input")
+    page.get_by_role("option", name="Oil painting").click()
+    link = page.locator("#image-to-image-preset-link a[href^='?preset=']")
+    expect(link).to_be_visible()
+    page.goto(page.url.partition("?")[0] + str(link.get_attribute("href")))
+    expect(page.locator("#image-to-image-preset-note")).to_contain_text("Oil painting")
+    expect(page.locator("#image-to-image-prompt textarea")).not_to_have_value("")
