@@ -5,7 +5,14 @@ import sys
 from collections.abc import Sequence
 
 from presets.errors import UserError
-from tabs.command_line import Arguments, parse_arguments, read_settings, run_request, tell_of_picture
+from tabs.command_line import (
+    Arguments,
+    parse_arguments,
+    read_settings,
+    run_request,
+    tell_of_picture,
+    tell_of_preprocessors,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +46,8 @@ def _run(arguments: Arguments) -> int:
     engine = LocalEngine(settings, store=open_store(settings.jobs) if is_page else None)
     if arguments.picture is not None:
         return tell_of_picture(engine, arguments)
+    if arguments.lists_preprocessors:
+        return tell_of_preprocessors(engine)
     engine.start()
     try:
         if arguments.kind is not None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import controlnet, image_to_image, inpaint, text_to_image
+from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image
 from pipelines.engine.context import Context
+from presets.control_picture import ControlPicture
 from presets.request import Request
 from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
 
@@ -14,6 +15,7 @@ RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyTy
         TextToImage: text_to_image.run,
         ImageToImage: image_to_image.run,
         Inpaint: inpaint.run,
+        ControlPicture: control_picture.run,
         ControlNet: controlnet.run,
     }
 )

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from presets.preprocess_fields import Name
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -29,6 +31,10 @@ class Installed(Protocol):
 
     def vae(self, name: str, checkpoint: str) -> str:
         """The listed VAE, if it fits the checkpoint."""
+        ...
+
+    def check_preprocessor(self, name: Name) -> None:
+        """Raise if what the preprocessor loads is not here and cannot come."""
         ...
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:

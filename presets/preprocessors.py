@@ -157,11 +157,11 @@ class PreprocessSettings(BaseModel):
     high_threshold: fields.HighThreshold = 200
     threshold: fields.Threshold = 128
     scribble_threshold: fields.ScribbleThreshold = 32
-    line_width: fields.LineWidth = 6
+    line_width: fields.LineWidth = 6.0
     line_contrast: fields.LineContrast = 8
-    blur_radius: fields.BlurRadius = 9
-    downscale: fields.Downscale = 4
-    gamma: fields.Gamma = 1
+    blur_radius: fields.BlurRadius = 9.0
+    downscale: fields.Downscale = 4.0
+    gamma: fields.Gamma = 1.0
     line_score: fields.LineScore = 0.1
     line_length: fields.LineLength = 0.1
     background_depth: fields.BackgroundDepth = 0.4

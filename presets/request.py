@@ -99,6 +99,11 @@ class Request(BaseModel):
         return (self.title,)
 
     @property
+    def without_effect(self) -> frozenset[str]:
+        """Fields that say nothing beside the others as they are."""
+        return frozenset()
+
+    @property
     def file_mark(self) -> str:
         """What the names of its pictures' files end with: digits, or small letters and hyphens."""
         return self.kind

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import picture_fields, sizes
+from presets.control_picture import ControlPicture
 from presets.controlnet import ControlNet
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
@@ -136,7 +137,7 @@ def _times(size: tuple[int, int]) -> str:
 AnyDrawing = TextToImage | ImageToImage | Inpaint | ControlNet
 """All kinds that draw with a checkpoint."""
 
-AnyRequest = Annotated[AnyDrawing, Field(discriminator="kind")]
+AnyRequest = Annotated[AnyDrawing | ControlPicture, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
 KINDS: dict[str, type[AnyRequest]] = {
@@ -144,4 +145,5 @@ KINDS: dict[str, type[AnyRequest]] = {
     "image-to-image": ImageToImage,
     "inpaint": Inpaint,
     "controlnet": ControlNet,
+    "control-picture": ControlPicture,
 }

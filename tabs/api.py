@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.api_component import Api
 
-from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, Stopped
+from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, PreprocessorInfo, Stopped
 from presets.checks import parse
 from presets.errors import InvalidField, UserError
 from presets.library import Library
@@ -26,20 +26,20 @@ Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
-LISTS = ("models", "presets")
+LISTS = ("models", "presets", "preprocessors")
 """Endpoints that take nothing and tell what there is."""
 
-_PRESETS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 _RECORD = {"type": "object", "additionalProperties": True}
 
 
 def add_endpoints(engine: Engine, library: Library) -> None:
-    """Give the page that is being built a public endpoint for each kind of request, and those that list models and
-    presets."""
+    """Give the page that is being built a public endpoint for each kind of request, and those that list models,
+    presets and preprocessors."""
     for name, kind in ENDPOINTS.items():
         _add(engine, name, kind)
     _add_models(engine)
     _add_presets(library)
+    _add_preprocessors(engine)
 
 
 def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
@@ -96,18 +96,8 @@ def _add_models(engine: Engine) -> None:
     def models() -> list[dict[str, Any]]:
         return [model.model_dump(mode="json") for model in engine.models()]
 
-    schema = {"type": "array", "items": ModelInfo.model_json_schema()}
-    gr.on(
-        [],
-        models,
-        None,
-        Api(None, schema, "models"),
-        postprocess=False,
-        show_progress="hidden",
-        api_name="models",
-        api_description="The checkpoints there are: name, family, size, where the weights are, hash. Takes nothing.",
-        queue=False,
-    )
+    about = "The checkpoints there are: name, family, size, where the weights are, hash. Takes nothing."
+    _add_list("models", models, ModelInfo.model_json_schema(), about)
 
 
 def _add_presets(library: Library) -> None:
@@ -115,15 +105,32 @@ def _add_presets(library: Library) -> None:
         listed = [asdict(preset) for kind in KINDS for preset in library.presets(kind)]
         return [{name: value for name, value in preset.items() if name != "thumbnail"} for preset in listed]
 
+    about = "The presets there are: kind, name, title, help, and values to send. Takes nothing."
+    _add_list("presets", presets, {"type": "object"}, about)
+
+
+def _add_preprocessors(engine: Engine) -> None:
+    def preprocessors() -> list[dict[str, Any]]:
+        return [info.model_dump(mode="json") for info in engine.preprocessors()]
+
+    about = (
+        "What makes control pictures: name, parameters, the files it needs and whether they are here. Takes nothing."
+    )
+    _add_list("preprocessors", preprocessors, PreprocessorInfo.model_json_schema(), about)
+
+
+def _add_list(name: str, entries: Callable[[], list[dict[str, Any]]], schema: dict[str, Any], about: str) -> None:
+    """An endpoint that takes nothing and answers with `entries`, each of that JSON schema."""
+    answer: Any = {"type": "array", "items": schema}
     gr.on(
         [],
-        presets,
+        entries,
         None,
-        Api(None, _PRESETS, "presets"),
+        Api(None, answer, name),
         postprocess=False,
         show_progress="hidden",
-        api_name="presets",
-        api_description="The presets there are: kind, name, title, help, and values to send. Takes nothing.",
+        api_name=name,
+        api_description=about,
         queue=False,
     )
 

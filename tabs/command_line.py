@@ -37,13 +37,14 @@ class Arguments:
     """What stood on the command line: only what was given, and requests' values not checked yet. They are laid over
     those of the `preset`.
 
-    `kind` is None where the page is wanted, or what a `picture` tells. `output` is the text after `--output`.
+    `kind` is None where the page is wanted, what a `picture` tells, or a list. `output` is the text after `--output`.
     """
 
     settings: Mapping[str, Any]
     kind: type[AnyRequest] | None = None
     picture: str | None = None
     preset: str | None = None
+    lists_preprocessors: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
     output: str | None = None
     quiet: bool = False
@@ -60,6 +61,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         kind=kind,
         picture=given.get("picture"),
         preset=given.get("preset"),
+        lists_preprocessors=given.get("command") == "preprocessors",
         values=_under("request.", given),
         output=given.get("output"),
         quiet=given.get("quiet", False),
@@ -97,6 +99,13 @@ def tell_of_picture(engine: "Engine", arguments: Arguments) -> int:
     return tell_of_picture(engine, arguments.picture or "")
 
 
+def tell_of_preprocessors(engine: "Engine") -> int:
+    """Print which preprocessors there are, what each needs and whether that is here, as JSON; the exit code."""
+    from tabs.command_run import tell_of_preprocessors
+
+    return tell_of_preprocessors(engine)
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, as everything else here does."""
 
@@ -118,6 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         _add_command_options(command, kind)
     _add_picture_info(commands)
+    _add_preprocessors(commands)
     return parser
 
 
@@ -129,6 +139,14 @@ def _add_picture_info(commands: Any) -> None:
     command.add_argument("picture", metavar="FILE", help="A PNG, JPEG or WebP file.")
     settings = ("home", "models_dir")
     _add_options(command.add_argument_group("settings"), Settings, settings, "after.")
+
+
+def _add_preprocessors(commands: Any) -> None:
+    about = "List what makes control pictures, what each needs and whether that is here, as JSON."
+    command = commands.add_parser(
+        "preprocessors", help=about, description=about, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    _add_options(command.add_argument_group("settings"), Settings, ("home", "models_dir"), "after.")
 
 
 def _add_command_options(command: argparse.ArgumentParser, kind: type[Request]) -> None:

@@ -66,6 +66,12 @@ def tell_of_picture(engine: Engine, place: str) -> int:
     return DONE
 
 
+def tell_of_preprocessors(engine: Engine) -> int:
+    """Print what makes control pictures, as JSON; the exit code."""
+    say(sys.stdout, json.dumps([info.model_dump(mode="json") for info in engine.preprocessors()], indent=2))
+    return DONE
+
+
 def _preset_values(engine: Engine, library: Library, arguments: "Arguments") -> dict[str, Any]:
     """What the preset that is asked for says, as far as it can be here. Raises `PresetNotFound`."""
     if arguments.kind is None or arguments.preset is None:

@@ -1,17 +1,18 @@
 """The part of a form that chooses what is followed: units, each with its picture, preprocessor and control model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any, cast
 
 import gradio as gr
+from gradio.components import Component
 
 from pipelines.engine.jobs import ControlInfo, Engine
 from presets.control_fields import UNITS
 from presets.controlnet import ControlUnit
-from presets.preprocessors import PARAMETERS, PREPROCESSORS
-from tabs import markup
-from tabs.form import Form, Group
+from presets.preprocessors import PARAMETERS
+from tabs import control_preview, markup, preprocessing
+from tabs.form import PICTURE_HEIGHT, Form, Group
 from tabs.updates import update
 
 PROBLEMS_SHOWN = 3
@@ -57,10 +58,13 @@ def build(engine: Engine, form: Form) -> None:
 def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
     unit = UnitForm(form, number)
     with gr.Accordion(f"Unit {number}", open=number == 1, elem_id=form.element_id(f"unit-{number}")):
-        unit.widget("picture")
-        preprocessor = unit.widget("preprocessor")
-        parameters = [_parameter(unit, name) for name in PARAMETERS]
-        update(preprocessor.change, visible_for, preprocessor, parameters)
+        picture = unit.widget("picture")
+        preprocessor = unit.widget("preprocessor", choices=preprocessing.choices())
+        assert isinstance(preprocessor, gr.Dropdown)
+        note = gr.HTML(elem_id=unit.element_id("preprocessor") + "-note", elem_classes="note")
+        parameters = {name: unit.widget(name) for name in PARAMETERS}
+        preprocessing.follow(engine, preprocessor, parameters, note)
+        _preview(engine, unit, {"image": picture, "preprocessor": preprocessor, **parameters})
         unit.widget("control", choices=["", *names_of(engine.controls())])
         unit.widget("weight")
         with gr.Row():
@@ -75,17 +79,20 @@ def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
     return unit
 
 
-def _parameter(unit: UnitForm, name: str) -> Any:
-    """A parameter of some preprocessors, seen once one of them is chosen."""
-    widget = unit.widget(name)
-    widget.visible = False
-    return widget
-
-
-def visible_for(preprocessor: str) -> list[Any]:
-    """Which of the parameters are seen."""
-    known = PREPROCESSORS.get(cast("Any", preprocessor))
-    return [gr.update(visible=known is not None and name in known.parameters) for name in PARAMETERS]
+def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) -> None:
+    """A button that shows the control picture, and the place for it."""
+    button = gr.Button("Preview the control picture", size="sm", elem_id=unit.element_id("preview"))
+    status = gr.HTML(elem_id=unit.element_id("preview-status"), elem_classes="job-status")
+    made = gr.Image(
+        label="Control picture",
+        visible=False,
+        interactive=False,
+        format="png",
+        height=PICTURE_HEIGHT,
+        buttons=["fullscreen"],
+        elem_id=unit.element_id("preview-picture"),
+    )
+    control_preview.preview(engine, settings, button, made, status)
 
 
 def _reader(units: Sequence[UnitForm]) -> Any:

@@ -60,7 +60,8 @@ class Form(Generic[RequestType]):
         """Put the widget of field `name` here.
 
         `choices` offers values for a text field, which takes others too; a pair is what is shown (the value, then
-        `LABEL_MARK` and more) and the value. `value` stands in for the default.
+        `LABEL_MARK` and more) and the value. Of a field with fixed values they tell what is shown of each. `value`
+        stands in for the default.
         """
         schema = self._schemas[name]
         extra = field_extra(self.kind, name)
@@ -180,7 +181,7 @@ def _component(
     if schema.get("type") == "boolean":
         return gr.Checkbox(**common)
     if "enum" in schema:
-        return gr.Dropdown(list(schema["enum"]), **common)
+        return gr.Dropdown(list(choices or schema["enum"]), **common)
     if choices is not None:
         return gr.Dropdown(list(choices), allow_custom_value=True, **common)
     if schema.get("type") == "string":

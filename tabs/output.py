@@ -139,8 +139,9 @@ def record(saved: Saved) -> dict[str, Any]:
 
 
 def _rows(saved: Saved) -> list[tuple[str, object]]:
-    """Label and value of every field that has a label and is set, then the seconds and warnings."""
-    labels = {name: field_extra(type(saved.request), name).get("label") for name in type(saved.request).model_fields}
+    """Label and value of every field that has a label, is set and has an effect, then the seconds and warnings."""
+    names = [name for name in type(saved.request).model_fields if name not in saved.request.without_effect]
+    labels = {name: field_extra(type(saved.request), name).get("label") for name in names}
     values = [(label, getattr(saved.request, name)) for name, label in labels.items() if label]
     rows = [(label, in_words(value)) for label, value in values if value not in ("", (), None)]
     seconds = _seconds(saved.timings)

@@ -17,6 +17,7 @@ from presets.requests import KINDS
 from presets.settings import Settings
 from tabs import (
     api,
+    control_picture,
     controlnet,
     copy_as,
     image_to_image,
@@ -51,6 +52,7 @@ TABS = {
     "image-to-image": image_to_image.build,
     "inpaint": inpaint.build,
     "controlnet": controlnet.build,
+    "control-picture": control_picture.build,
 }
 """Kind of request -> what lays out its tab, in the page's order."""
 

@@ -62,7 +62,7 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
                 async for update in updates:
                     pictures = update.get(output.pictures, pictures)
                     yield update
-        yield {output.status: gr.skip()}  # Gradio wants something of every generator
+        yield {output.job: gr.skip()}  # Gradio wants something of every generator
 
     async def shown(job: Job, pictures: Pictures) -> AsyncGenerator[Updates, None]:
         yield {

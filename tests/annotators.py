@@ -1,11 +1,13 @@
 """Detectors' weights as their authors laid them out in files, with numbers that mean nothing."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -121,14 +123,33 @@ FILES: Mapping[str, Callable[[], Any]] = {
 """Name of a file -> what is in it."""
 
 
-def save(folder: Path, *names: str) -> Path:
-    """Write files of these names into `folder`, with other numbers for each name but the same each time."""
+def save(folder: Path, *names: str, small: bool = False) -> Path:
+    """Write files of these names into `folder`, with other numbers for each name but the same each time. `small` ones
+    hold one number for each tensor."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(len(name))
-            torch.save(FILES[name](), folder / name)
+            with nullcontext() if FILES[name] is midas else init_empty_weights():  # timm runs it while it is made
+                empty = FILES[name]()
+            torch.save(_filled(empty, _one_number if small else _numbers), folder / name)
     return folder
+
+
+def _filled(value: Any, numbers: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """`value` with numbers in its tensors."""
+    if isinstance(value, Mapping):
+        return {name: _filled(part, numbers) for name, part in value.items()}
+    return numbers(value) if isinstance(value, torch.Tensor) else value
+
+
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.randn(tensor.shape) / max(1, tensor.shape[1:].numel()) ** 0.5 if tensor.is_meta else tensor
+
+
+def _one_number(tensor: torch.Tensor) -> torch.Tensor:
+    first = torch.randn(()) * 0.01 if tensor.is_meta else tensor.flatten()[0].clone()
+    return first.expand(tensor.shape)
 
 
 def save_depth_anything(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from pipelines.engine.jobs import (
     LoraInfo,
     MemoryReport,
     ModelInfo,
+    PreprocessorInfo,
     Progress,
     Queued,
     Resident,
@@ -34,6 +35,8 @@ from pipelines.engine.jobs import (
 from presets.errors import UserError
 from presets.inputs import Inputs
 from presets.installed import Checkpoint
+from presets.preprocess_fields import Name
+from presets.preprocessors import PREPROCESSORS
 from presets.requests import AnyRequest
 from presets.styles import Styles
 
@@ -41,7 +44,7 @@ STORYBOOK = ModelInfo(name="Storybook", family="sd1", native_size=(128, 128), si
 
 
 class FakeInventory:
-    """Whatever is asked for is installed; without a name it is `default`."""
+    """Whatever is asked for is installed but weights of preprocessors; without a name it is `default`."""
 
     def __init__(self, default: ModelInfo):
         self._default = default
@@ -54,6 +57,10 @@ class FakeInventory:
 
     def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
         return name
+
+    def check_preprocessor(self, name: Name) -> None:
+        if PREPROCESSORS[name].weights:
+            raise UserError(f"{name} needs weights.", code="E-PREPROCESSOR-MISSING", field="preprocessor")
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name for name in names}
@@ -151,6 +158,20 @@ class FakeEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self.adapters
+
+    def preprocessors(self) -> Sequence[PreprocessorInfo]:
+        return [
+            PreprocessorInfo(
+                name=name,
+                title=row.title,
+                help=row.help,
+                parameters=row.parameters,
+                needs=row.weights.names if row.weights else (),
+                repository=row.weights.repository if row.weights else "",
+                is_here=row.weights is None,
+            )
+            for name, row in PREPROCESSORS.items()
+        ]
 
     def controls(self) -> Sequence[ControlInfo]:
         return self.followers

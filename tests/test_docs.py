@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine.jobs import ModelInfo
+from presets.preprocessors import PREPROCESSORS
 from presets.requests import KINDS
 from presets.samplers import SAMPLERS, SCHEDULES
 from presets.settings import Settings
@@ -25,6 +26,19 @@ def test_use_names_every_setting_sampler_and_schedule():
     text = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
     assert [name for name in (*SAMPLERS, *SCHEDULES) if name not in text] == []
+
+
+def test_use_names_every_preprocessor_and_what_it_needs():
+    text = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
+    files = {
+        name
+        for row in PREPROCESSORS.values()
+        if row.weights and not row.weights.architecture
+        for name in row.weights.names
+    }
+    sources = {row.weights.repository for row in PREPROCESSORS.values() if row.weights}
+    assert [name for name in (*PREPROCESSORS, *sorted(files)) if f"`{name}`" not in text] == []
+    assert [source for source in sorted(sources) if source not in text] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

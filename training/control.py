@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -17,7 +17,7 @@ from transformers import CLIPTextModel
 
 from training.diffusion import Batches
 from training.latents import CHUNK, to_pixels
-from training.outlines import caption_without_places, outlines, staged
+from training.outlines import caption_without_places, is_drawable, outlines, staged
 from training.recipe import Recipe
 
 EMBEDDING = (8, 16, 48, 96)
@@ -80,8 +80,10 @@ class ControlBatches(Batches):
     """As `Batches`, of staged scenes, with "control": outlines (batch, 3, side, side) in [0, 1]."""
 
     def __init__(self, recipe: Recipe, tokenizer, folder: Path, scale: float):
-        super().__init__(recipe, tokenizer, folder, scale)
-        self._lines = numpy.concatenate([numpy.load(file) for file in sorted((folder / "lines").glob("*.npy"))])
+        super().__init__(replace(recipe, scenes=0), tokenizer, folder, scale)  # all latents are there: none come later
+        lines = numpy.concatenate([numpy.load(file) for file in sorted((folder / "lines").glob("*.npy"))])
+        self._pool = [index for index in range(len(lines)) if is_drawable(staged(index))]
+        self._latents, self._lines = self._latents[self._pool], lines[self._pool]
 
     def at(self, step: int) -> dict[str, torch.Tensor]:
         batch = super().at(step)
@@ -96,7 +98,7 @@ class ControlBatches(Batches):
         return torch.cat([_worn(line[None], random) for line in lines]).expand(-1, 3, -1, -1)
 
     def _caption(self, index: int, random: Random) -> str:
-        return caption_without_places(staged(index).scene, random)
+        return caption_without_places(staged(self._pool[index]).scene, random)
 
 
 def _worn(line: torch.Tensor, random: Random) -> torch.Tensor:

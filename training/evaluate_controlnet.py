@@ -1,6 +1,6 @@
 """Does the starter draw things where an outline has them? `python -m training.evaluate_controlnet [--control DIR]`.
 
-100 outlines of an object, alone, smaller than usual and anywhere, each with a prompt that tells no place. A picture is
+100 outlines of an object, alone and anywhere, each with a prompt that tells no place. A picture is
 right if the classifier of painted pictures sees the object in what lies inside of its frame, and most of the outline's
 lines are edges of the picture. The same is asked of pictures without control, and of painted ones, right and moved, to
 measure the measure. Prints JSON and writes a contact sheet: outline, with control, without.
@@ -34,8 +34,8 @@ from training.words import Scene, Thing, pairs_for_training, random_scene
 
 CONTROL = EXTRAS / "controlnets" / NAME
 QUESTIONS = 100
-SIZES = (0.55, 0.85)
-"""Of the things, as shares of what is usual: too small for the starter to draw by itself."""
+SIZES = (0.8, 1.0)
+"""Of the things, as shares of what is usual: as large as the starter draws them, but anywhere."""
 PAD = 0.04
 """Around a frame, as a share of the picture, what counts as inside of it."""
 NEAR = 2

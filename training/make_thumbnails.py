@@ -2,10 +2,10 @@
 
     python -m training.make_thumbnails [KIND ...]
 
-Draws each preset that names the starter, and puts a WebP of 128 pixels beside its file. Presets of kinds that are given
-a picture are given what the first one of text to image draws, with a mask over its middle unless they extend it.
-Control units are given its outlines, as a drawing on paper where they are to be inverted, or the picture itself where
-they look for outlines of their own.
+Draws each preset that names the starter or needs no weights at all, and puts a WebP of 128 pixels beside its file.
+Presets of kinds that are given a picture are given what the first one of text to image draws, with a mask over its
+middle unless they extend it. Control units are given its outlines, as a drawing on paper where they are to be inverted,
+or the picture itself where they look for outlines of their own.
 """
 
 import sys
@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from pipelines.engine.local import LocalEngine
 from presets.checks import parse
 from presets.library import BUILTIN, Library, Preset, thumbnail_of
+from presets.preprocessors import PREPROCESSORS
 from presets.requests import KINDS
 from presets.settings import Settings
 
@@ -29,9 +30,15 @@ MASKED = 0.08, 0.2, 0.95, 0.9
 
 
 def drawable(kinds: list[str]) -> list[Preset]:
-    """Built-in presets for the starter."""
+    """Built-in presets for the starter, and those that need no weights."""
     presets = [preset for kind in kinds for preset in Library().presets(kind)]
-    return [preset for preset in presets if preset.values.get("checkpoint") == "storybook"]
+    return [preset for preset in presets if preset.values.get("checkpoint") == "storybook" or _is_plain(preset)]
+
+
+def _is_plain(preset: Preset) -> bool:
+    """Whether it makes control pictures by a filter."""
+    row = PREPROCESSORS.get(preset.values.get("preprocessor", ""))
+    return preset.kind == "control-picture" and row is not None and row.weights is None
 
 
 def draw(engine: LocalEngine, preset: Preset, pictures: dict[str, Any]) -> Path:

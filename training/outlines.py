@@ -55,6 +55,16 @@ def anywhere(random: Random, scene: Scene, thing: Thing, sizes: tuple[float, flo
     return x, y, x + width, y + height
 
 
+def is_drawable(stage: Staged, least: float = 0.75) -> bool:
+    """Whether no thing of `stage` is under `least` of its usual size: the starter's latents hold no more detail."""
+    pairs = zip(stage.scene.things, stage.frames, strict=True)
+    return all(_height(frame) >= least * _height(usual_frame(stage.scene, thing)) for thing, frame in pairs)
+
+
+def _height(frame: Frame) -> float:
+    return frame[3] - frame[1]
+
+
 def outlines(stage: Staged, size: int) -> numpy.ndarray:
     """Booleans (2, size, size): the lines of the whole picture, and those of its things alone."""
     random = Random(f"lines {stage.seed}")

@@ -16,7 +16,7 @@ from diffusers.loaders import single_file_utils as diffusers_names
 from safetensors import SafetensorError
 
 from pipelines.engine.control_files import ControlFile, Shapes, plain_names, squares_of
-from pipelines.engine.errors import ControlUnusable
+from pipelines.engine.errors import ControlFamily, ControlUnusable
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
@@ -41,12 +41,13 @@ _CLASSES: Mapping[str, Any] = {
 def load_control(file: ControlFile, unet: Any, dtype: torch.dtype) -> Any:
     """The model of `file` on the CPU in `dtype`, for a checkpoint whose UNet is `unet`. The weights are copies.
 
-    Raises `ControlUnusable` and `OSError`.
+    Raises `ControlFamily` where their levels differ, `ControlUnusable` and `OSError`.
     """
     try:
         tensors = mapped(file.path)
         shapes = plain_names({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         config = _config(file, shapes, unet)
+        _check_levels(file, config, unet)
         with init_empty_weights():
             model: Any = _CLASSES[file.kind].from_config(config)
         state = _state(file, shapes, tensors, config)
@@ -58,6 +59,14 @@ def load_control(file: ControlFile, unet: Any, dtype: torch.dtype) -> Any:
         first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise ControlUnusable(file.name, f"its parts do not fit together ({first[:100]})") from problem
     return model.eval().requires_grad_(False)
+
+
+def _check_levels(file: ControlFile, config: Mapping[str, Any], unet: Any) -> None:
+    """A file's first layer may fit where what follows does not."""
+    own = list(config["channels" if file.kind == "T2I-Adapter" else "block_out_channels"])
+    wanted = list(unet.config["block_out_channels"])
+    if own != wanted and not (file.kind == "T2I-Adapter" and config.get("adapter_type") == "light_adapter"):
+        raise ControlFamily(file.name, f"was made for a UNet of {own} channels, and the checkpoint's has {wanted}")
 
 
 def _config(file: ControlFile, shapes: Shapes, unet: Any) -> dict[str, Any]:

@@ -2,22 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
 from presets.errors import InvalidField
 from presets.installed import Checkpoint
+from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog` and the files of `loras` and `controls`; no picture may be drawn with more than
-    `pixel_limit` pixels."""
+    """The models of `catalog`, the files of `loras`, `controls` and `annotators`; no picture may be drawn with more
+    than `pixel_limit` pixels."""
 
-    def __init__(self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, pixel_limit: int):
+    def __init__(
+        self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, annotators: Annotators, pixel_limit: int
+    ):
         self._catalog = catalog
         self._loras = loras
         self._controls = controls
+        self._annotators = annotators
         self._pixel_limit = pixel_limit
 
     def checkpoint(self, name: str, kind: str) -> Checkpoint:
@@ -39,6 +44,9 @@ class Inventory:
         file = self._catalog.find_vae(name)
         file.check_family(FAMILIES[self._catalog.find(checkpoint).family])
         return file.name
+
+    def check_preprocessor(self, name: Name) -> None:
+        self._annotators.check(name)
 
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)

@@ -362,6 +362,10 @@ class Engine(Protocol):
         """The LoRAs there are now, by name; of many new ones some with their name alone until the next call."""
         ...
 
+    def preprocessors(self) -> Sequence[PreprocessorInfo]:
+        """All that makes control pictures, in the order of the table, and whether what each needs is here."""
+        ...
+
     def controls(self) -> Sequence[ControlInfo]:
         """The models that follow control pictures, by name."""
         ...

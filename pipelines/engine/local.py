@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
@@ -25,6 +26,7 @@ from pipelines.engine.jobs import (
     LoraInfo,
     MemoryReport,
     ModelInfo,
+    PreprocessorInfo,
     Queued,
     Tally,
     TokenCount,
@@ -82,7 +84,8 @@ class LocalEngine:
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
         self._controls = ControlFiles(self._catalog)
-        self._inventory = Inventory(self._catalog, self._loras, self._controls, settings.pixel_limit)
+        self._annotators = Annotators(settings.model_roots, offline=settings.offline)
+        self._inventory = Inventory(self._catalog, self._loras, self._controls, self._annotators, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -188,6 +191,9 @@ class LocalEngine:
 
     def loras(self) -> Sequence[LoraInfo]:
         return self._loras.list()
+
+    def preprocessors(self) -> Sequence[PreprocessorInfo]:
+        return self._annotators.list()
 
     def controls(self) -> Sequence[ControlInfo]:
         return self._controls.list()

@@ -185,6 +185,32 @@ class _Repository(BaseHTTPRequestHandler):
         pass
 
 
+FETCHING_FILES = """
+import sys
+from pipelines.engine.hub import cached_file, download_files
+told = []
+paths = download_files("a/b", ["Anyline/MTEED.pth", "netG.pth"], told.append)
+print(*(path.read_text() for path in paths), told[-1].fraction, cached_file("a/b", "netG.pth") == paths[1])
+"""
+
+
+def test_single_files_of_a_repository_are_downloaded_by_name_and_no_others(tmp_path):
+    folder = tmp_path / "repository"
+    for name, text in (("Anyline/MTEED.pth", "lines"), ("netG.pth", "anime"), ("sk_model.pth", "other")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Repository,), {"folder": folder}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    here = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-c", FETCHING_FILES]
+    told = subprocess.run(command, env=os.environ | here, stdout=subprocess.PIPE, text=True, check=True).stdout
+    server.shutdown()
+    server.server_close()
+    assert told.split() == ["lines", "anime", "1.0", "True"]
+    assert not list((tmp_path / "hub").rglob("sk_model.pth"))
+
+
 def test_a_repository_is_downloaded_once_and_only_what_is_loaded(tmp_path):
     folder = write_folder(tmp_path / "repository")
     whole = folder / "unet/diffusion_pytorch_model.safetensors"

@@ -21,12 +21,13 @@ from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.preprocessors import PREPROCESSORS, PreprocessSettings
 from presets.settings import Settings
-from tests.annotators import save, save_depth_anything, save_dpt
+from tests.annotators import save, save_depth_anything, save_dpt, teed
 from tests.scenes import house
 
 SMALL = ("softedge-hed", "scribble-hed", "softedge-pidinet", "scribble-pidinet", "softedge-teed", "anyline",
          "lineart-realistic", "lineart-coarse", "mlsd", "depth", "depth-dpt")  # fmt: skip
-"""Those whose architectures are quickly made."""
+"""Those that quickly look at a picture."""
+LARGE = ("lineart-anime", "depth-midas", "normal-midas", "depth-leres", "normal-bae", "openpose-full")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,13 @@ def test_a_detector_makes_a_picture_of_the_same_size_and_the_same_again(context,
     first, again = (np.asarray(made(context, name, given)) for _ in range(2))
     assert (first.shape, first.dtype) == ((90, 100, 3), np.uint8)
     assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_detector_loads_its_files_and_looks(tmp_path, name):
+    save(tmp_path / "models/annotators", *PREPROCESSORS[name].weights.names, small=True)
+    pixels = np.asarray(made(opened(tmp_path), name, house(64)))
+    assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "mlsd" and not name.startswith("scribble")])
@@ -150,8 +158,6 @@ def test_a_file_of_weights_that_changes_is_read_anew(tmp_path):
     first = made(context, "softedge-teed")
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(99)
-        from tests.annotators import teed
-
         torch.save(teed(), home / "models/annotators/5_model.pth")
     assert made(context, "softedge-teed").tobytes() != first.tobytes()
     assert len(loaded(context)) == 2

@@ -19,7 +19,13 @@ HUGE = "a " * 100_000
 
 def test_the_page_has_public_endpoints_with_the_request_as_parameters_and_for_the_models(address: str):
     endpoints = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert list(endpoints) == [*(f"/{name}" for name in ENDPOINTS), "/models", "/presets", "/picture_info"]
+    assert list(endpoints) == [
+        *(f"/{name}" for name in ENDPOINTS),
+        "/models",
+        "/presets",
+        "/preprocessors",
+        "/picture_info",
+    ]
     assert endpoints["/models"]["parameters"] == []
     parameters = endpoints[ENDPOINT]["parameters"]
     fields = [name for name in TextToImage.model_fields if name != "kind"]

@@ -11,7 +11,6 @@ from presets.controlnet import ControlUnit
 from presets.errors import InvalidField
 from presets.requests import ControlNet
 from tabs import control_units
-from tabs.control_units import visible_for
 from tabs.form import Form
 from tabs.own_presets import to_keep
 from tests.fake_engine import FakeEngine
@@ -100,14 +99,6 @@ def test_a_preset_of_the_form_keeps_units_without_their_pictures(page, outline):
     (unit,) = to_keep(page.form, ["Prompts"], page.values)["units"]
     assert "picture" not in unit
     assert unit["weight"] == 0.5
-
-
-def test_only_the_parameters_of_the_chosen_preprocessor_are_seen():
-    seen = [
-        name for name, change in zip(control_units.PARAMETERS, visible_for("canny"), strict=True) if change["visible"]
-    ]
-    assert seen == ["low_threshold", "high_threshold"]
-    assert not any(change["visible"] for change in visible_for("none") + visible_for("unheard of"))
 
 
 def test_files_that_cannot_be_used_are_told_and_not_offered(page):

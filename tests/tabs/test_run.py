@@ -139,7 +139,7 @@ def test_the_job_of_a_closed_page_goes_on_and_the_next_page_shows_it(tmp_path: P
 def test_what_was_shown_to_its_end_is_not_shown_to_the_next_page(tmp_path: Path):
     page = Page(FakeEngine(tmp_path))
     page.run("a boat", 1, 1)
-    assert collected(page.resume(None)) == [{page.output.status: gr.skip()}]
+    assert collected(page.resume(None)) == [{page.output.job: gr.skip()}]
 
 
 def test_a_tab_takes_up_jobs_of_its_own_kind_and_owner_only(tmp_path: Path):
