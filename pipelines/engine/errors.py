@@ -28,6 +28,7 @@
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
     +-- Busy                  the queue is full                        E-BUSY
+    +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
 
 `Cancelled` is no error of the person's and stands apart.
 """
@@ -251,9 +252,13 @@ class WorkerDied(UserError):
         ended = "was killed" if killed else "stopped"
         super().__init__(
             f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
-            "It is being restarted; please send the job again."
+            "It was tried twice; please send the job again."
         )
 
 
 class Busy(UserError):
     code = "E-BUSY"
+
+
+class TooManyJobs(UserError):
+    code = "E-QUOTA"
