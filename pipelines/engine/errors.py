@@ -10,6 +10,9 @@
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
     +-- VaeNotFound           no VAE of that name                      E-VAE-UNKNOWN
     +-- VaeRefused            a VAE that cannot be used here           E-VAE
+    +-- UpscalerNotFound      no upscaler of that name                 E-UPSCALER
+    +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
+    |                                                                  E-MODEL-PATH
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
@@ -25,6 +28,7 @@
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- WorkerDied            the worker process ended during the job  E-WORKER
     +-- Busy                  the queue is full                        E-BUSY
+    +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
 
 `Cancelled` is no error of the person's and stands apart.
 """
@@ -114,6 +118,21 @@ class VaeRefused(UserError):
 
     def __init__(self, name: str, reason: str):
         super().__init__(f"The VAE {shortened(name)} cannot be used: {reason}.", field="vae")
+
+
+class UpscalerNotFound(UserError):
+    code = "E-UPSCALER"
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(f"No upscaler is called {shortened(name)}.{hint}", field="upscaler")
+
+
+class UpscalerRefused(UserError):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, name: str, reason: str, code: str | None = None):
+        super().__init__(f"The upscaler {shortened(name)} cannot be used: {reason}.", code=code, field="upscaler")
 
 
 class LoraNotFound(UserError):
@@ -233,9 +252,13 @@ class WorkerDied(UserError):
         ended = "was killed" if killed else "stopped"
         super().__init__(
             f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
-            "It is being restarted; please send the job again."
+            "It was tried twice; please send the job again."
         )
 
 
 class Busy(UserError):
     code = "E-BUSY"
+
+
+class TooManyJobs(UserError):
+    code = "E-QUOTA"
