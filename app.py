@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments) -> int:
     from pipelines.engine.local import LocalEngine
+    from pipelines.engine.store import open_store
     from presets import installation
 
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
@@ -41,7 +42,8 @@ def _run(arguments: Arguments) -> int:
         print("easel: " + " ".join(outdated) + " Run: pip install -e .", file=sys.stderr)
         return 1
     settings = read_settings(arguments)
-    engine = LocalEngine(settings)
+    is_page = arguments.kind is None and arguments.picture is None
+    engine = LocalEngine(settings, store=open_store(settings.jobs) if is_page else None)
     if arguments.picture is not None:
         return tell_of_picture(engine, arguments)
     if arguments.lists_preprocessors:
@@ -51,10 +53,13 @@ def _run(arguments: Arguments) -> int:
         if arguments.kind is not None:
             return run_request(engine, arguments, settings.presets)
         from presets.library import Library
+        from tabs import http_api
         from tabs.page import build_page, serve
 
-        page = build_page(engine, Library(settings.presets), manage_models=settings.manage_models)
-        serve(page, settings, pictures=settings.pictures)
+        library = Library(settings.presets)
+        page = build_page(engine, library, manage_models=settings.manage_models)
+        routes = http_api.routes(engine, library, http_api.access_of(settings))
+        serve(page, settings, pictures=settings.pictures, routes=routes)
         return 0
     finally:
         engine.close()

@@ -99,6 +99,15 @@ class Inputs:
                 partial.unlink(missing_ok=True)
         return reference
 
+    def named(self, sha256: str, field: str = "image") -> ImageRef:
+        """The picture of that name. Raises `InvalidField`."""
+        try:
+            with Image.open(self.root / sha256[:2] / f"{sha256}.png", formats=("PNG",)) as image:
+                return ImageRef(sha256=sha256, width=image.width, height=image.height)
+        except BROKEN:
+            sentence = f"No picture with the SHA-256 {sha256[:12]}… is in the folder of inputs."
+            raise InvalidField(field, sentence, code=ImageMissing.code) from None
+
     def check(self, reference: ImageRef, field: str = "image") -> None:
         """Raise `ImageMissing` if the picture is not here."""
         try:

@@ -20,6 +20,11 @@ def _folders(value: Any) -> Any:
     return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+def _names(value: Any) -> Any:
+    """In the environment names are written with commas between them."""
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
 def _expanded(path: Path) -> Path:
     """`path` with a `~` at its beginning replaced. Raises `ValueError` for one of a user who is not known."""
     try:
@@ -50,6 +55,9 @@ class Settings(BaseSettings):
         default=None, description="Address to listen on, 0.0.0.0 for all; else GRADIO_SERVER_NAME or 127.0.0.1."
     )
     port: int | None = Field(default=None, ge=0, le=65535, description="Port of the page; 7860 or the next free one.")
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        default=(), description="More names under which the page is reached, as behind a proxy."
+    )
     share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that draws.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
@@ -87,6 +95,13 @@ class Settings(BaseSettings):
         default=None, ge=0, description="Bytes of weights kept in main memory beside a GPU; half of it if unset."
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
+    user_limit: int = Field(default=200, ge=1, description="Jobs of one user that may wait; more are refused.")
+    left_jobs: Literal["finish", "cancel"] = Field(
+        default="finish", description="What becomes of a running job whose page was closed."
+    )
+    patience: float = Field(
+        default=60.0, ge=0, description="Seconds that a waiting job stays once its page was closed, unless it is kept."
+    )
     pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
@@ -108,6 +123,11 @@ class Settings(BaseSettings):
     def inputs(self) -> Path:
         """Folder of the pictures that requests were given."""
         return self.home / "inputs"
+
+    @property
+    def jobs(self) -> Path:
+        """Folder of the job tables."""
+        return self.home / "jobs"
 
     @property
     def control_pictures(self) -> Path:

@@ -16,6 +16,7 @@ from presets.library import Library
 from presets.parts import parts_with_pictures, picture_fields
 from presets.requests import KINDS, AnyRequest
 from tabs.output import record
+from tabs.owners import owner_of_page
 from tabs.run import submit
 from tabs.uploads import referenced
 
@@ -53,9 +54,9 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
     def request(values: Sequence[Any]) -> AnyRequest:
         return parse(kind, referenced(engine.inputs, kind, dict(zip(schemas, values, strict=True))))
 
-    async def endpoint(*values: Any) -> AsyncGenerator[Answer, None]:
+    async def endpoint(caller: gr.Request, *values: Any) -> AsyncGenerator[Answer, None]:
         try:
-            job = await submit(engine, request(values))
+            job = await submit(engine, request(values), owner=owner_of_page(caller), kept=False)
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
         try:
@@ -175,10 +176,14 @@ def _parameter(schema: dict[str, Any]) -> Api:
 
 
 def _with_parameters(function: Callable[..., Any], schemas: dict[str, dict[str, Any]]) -> Callable[..., Any]:
-    """`function` under a signature with the schemas' names and defaults, which is what Gradio's clients are shown."""
+    """`function` under a signature with the schemas' names and defaults, which is what Gradio's clients are shown.
+
+    Its own first parameter stays: Gradio puts in there who calls.
+    """
     kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
     parameters = [
-        inspect.Parameter(name, kind, default=schema.get("default", empty)) for name, schema in schemas.items()
+        inspect.Parameter("caller", kind, annotation=gr.Request),
+        *(inspect.Parameter(name, kind, default=schema.get("default", empty)) for name, schema in schemas.items()),
     ]
     function.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return function

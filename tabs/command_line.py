@@ -19,7 +19,9 @@ from presets.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
-_PAGE_ONLY = frozenset({"host", "port", "share", "manage_models"})
+_PAGE_ONLY = frozenset(
+    {"host", "port", "share", "trusted_hosts", "manage_models", "user_limit", "left_jobs", "patience"}
+)
 """Settings that mean nothing to a subcommand."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")

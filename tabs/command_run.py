@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 canc
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from itertools import islice, zip_longest
@@ -15,6 +16,7 @@ from presets.available import localised
 from presets.checks import parse
 from presets.errors import UserError
 from presets.foreign import read_info
+from presets.images import ImageRef
 from presets.library import Library
 from presets.parts import parts_with_pictures, with_pictures
 from presets.requests import AnyRequest
@@ -23,6 +25,8 @@ from tabs.inventory import available
 
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 DONE, FAILED, REFUSED, CANCELLED = 0, 1, 2, 130
 
@@ -91,7 +95,14 @@ def _over(kind: type[AnyRequest], preset: Mapping[str, Any], given: Mapping[str,
 
 def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with the files that pictures are in kept, and their references in their place."""
-    return with_pictures(kind, values, lambda path, field: engine.inputs.add(Path(str(path)).absolute(), field))
+    return with_pictures(kind, values, lambda place, field: _picture(engine, str(place), field))
+
+
+def _picture(engine: Engine, place: str, field: str) -> ImageRef:
+    """The picture in the file at `place`, or one that is kept already, by its SHA-256."""
+    if _SHA256.fullmatch(place) and not Path(place).exists():
+        return engine.inputs.named(place, field)
+    return engine.inputs.add(Path(place).absolute(), field)
 
 
 def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:

@@ -4,7 +4,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.requests import Inpaint
-from tabs import drawing, masking
+from tabs import drawing, frame, masking
 from tabs.form import Form
 from tabs.tab import Tab
 
@@ -20,12 +20,14 @@ def _picture(engine: Engine, form: Form) -> None:
     form.widget("invert_mask")
 
 
-def _settings(_engine: Engine, form: Form) -> None:
+def _settings(engine: Engine, form: Form) -> None:
     form.widget("strength")
     form.widget("area")
-    with gr.Accordion("Extend the picture", open=False, elem_id=form.element_id("extend")), gr.Row():
-        for side in ("left", "right", "top", "bottom"):
-            form.widget(f"extend_{side}", min_width=100)
+    with gr.Accordion("Extend the picture", open=False, elem_id=form.element_id("extend")):
+        with gr.Row():
+            for side in ("left", "right", "top", "bottom"):
+                form.widget(f"extend_{side}", min_width=100)
+        frame.build(engine, form)
 
 
 def _sizes(_engine: Engine, form: Form) -> None:

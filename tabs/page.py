@@ -1,12 +1,13 @@
 """The page: its tabs in order, and how it is served."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from pydantic import BaseModel
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
@@ -18,18 +19,23 @@ from tabs import (
     api,
     control_picture,
     controlnet,
+    copy_as,
     image_to_image,
     inpaint,
     models,
     own_presets,
     picture_info,
     preset_links,
+    queue_panel,
     sending,
+    sessions,
     text_to_image,
     theme,
+    upscale,
 )
 from tabs.calls import CheckedCalls
 from tabs.form import Form
+from tabs.owners import OwnerCookie
 from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
@@ -37,7 +43,9 @@ from tabs.updates import update
 from tabs.uploads import reference
 
 WAITING_EVENTS = 200
-"""Page events that may wait at once; jobs wait in the engine."""
+"""Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
+RUNNING_EVENTS = 1000
+"""Page events that may run at once: each page or program that watches its job is one."""
 
 
 TABS = {
@@ -46,6 +54,7 @@ TABS = {
     "inpaint": inpaint.build,
     "controlnet": controlnet.build,
     "control-picture": control_picture.build,
+    "upscale": upscale.build,
 }
 """Kind of request -> what lays out its tab, in the page's order."""
 
@@ -74,10 +83,13 @@ def build_page(engine: Engine, library: Library | None = None, *, manage_models:
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
                 models.build(engine, tabs, manage=manage_models)
+            with gr.Tab(queue_panel.TITLE, id="queue"):
+                queue_panel.build(engine, tabs)
         sending.connect(made, tabs)
         preset_links.connect(engine, rows, made, tabs)
         for tab in made:
             _link(info, tab.form, tabs)
+            copy_as.build(tab.output)
         gr.HTML(_FOOTER, elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
@@ -92,15 +104,19 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
     button = picture_info.target(info, form.kind.title, kind)
 
     def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
-        begun = sending.begun_with(form, reference(form.store, file, "image")) if file and form.store else {}
+        given = reference(form.store, file, "image") if file and form.store else None
+        begun = sending.begun_with(form, given, found.request) if given else {}
         pictures = {name: value for name, value in begun.items() if name not in found.settings}
         return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
 
 
-def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = True) -> str:
-    """Serve the page and return its address; with `block` only once the process is told to stop.
+def serve(
+    page: gr.Blocks, settings: Settings, *, pictures: Path, routes: Sequence[BaseRoute] = (), block: bool = True
+) -> str:
+    """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
+    stop.
 
     PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
     port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
@@ -109,7 +125,9 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
     gr.set_static_paths([pictures])
     kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
     page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
+    sessions.guard(page)
     _, address, _ = page.launch(
+        max_threads=RUNNING_EVENTS,
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share,
@@ -119,10 +137,12 @@ def serve(page: gr.Blocks, settings: Settings, *, pictures: Path, block: bool = 
         run_history=False,
         allowed_paths=[str(pictures)],
         app_kwargs={
+            "routes": list(routes),
             "middleware": [
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
-            ]
+                Middleware(OwnerCookie),
+            ],
         },
         max_file_size=FILE_LIMIT,
         enable_monitoring=False,

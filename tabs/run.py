@@ -24,10 +24,13 @@ from pipelines.engine.jobs import (
     Warned,
 )
 from presets.errors import UserError
+from presets.request import Request
 from presets.requests import AnyRequest
 from tabs import markup
 from tabs.form import Form
 from tabs.output import Output, Pictures, Updates
+from tabs.owners import owner_of_page
+from tabs.updates import on_page_load
 
 PROGRESS_SECONDS = 0.05
 """Steps that follow each other faster than this are not all drawn."""
@@ -37,32 +40,44 @@ STATUS_SECONDS = 0.5
 def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, cancel: gr.Button) -> Dependency:
     """Let `generate` run the form's request and `cancel` stop this page's job. What is returned tells when one ended.
 
-    A waiting page holds no thread, and a page that is closed cancels its job.
+    A waiting page holds no thread. The job of a page that is closed goes on, and the browser's next page shows it.
     """
 
-    async def run(*values: Any) -> AsyncGenerator[Updates, None]:
+    async def run(request: gr.Request, *values: Any) -> AsyncGenerator[Updates, None]:
         *fields, pictures = values
         try:
-            job = await submit(engine, form.request(fields))
+            job = await submit(engine, form.request(fields), owner=owner_of_page(request), kept=False)
         except UserError as problem:
             yield {output.status: markup.error(str(problem))}
             return
-        try:
-            yield {
-                output.job: job.id,
-                output.status: markup.progress(waiting_line(engine, Queued(position=1)), None),
-                generate: gr.update(interactive=False),
-                cancel: gr.update(interactive=True),
-            }
-            async with aclosing(_paced(job)) as events:
-                async for event in events:
-                    if isinstance(event, Saved):
-                        pictures = (event, *pictures)
-                        yield output.added(pictures)
-                    else:
-                        yield _updates(engine, output, job, event)
-        finally:
-            job.cancel()
+        async with aclosing(shown(job, pictures)) as updates:
+            async for update in updates:
+                yield update
+
+    async def resume(request: gr.Request) -> AsyncGenerator[Updates, None]:
+        """Show a fresh page what its browser's jobs of this kind do, and the pictures that nobody has seen."""
+        pictures: Pictures = ()
+        for job in await asyncio.to_thread(unseen, engine, owner_of_page(request), form.kind):
+            async with aclosing(shown(job, pictures)) as updates:
+                async for update in updates:
+                    pictures = update.get(output.pictures, pictures)
+                    yield update
+        yield {output.job: gr.skip()}  # Gradio wants something of every generator
+
+    async def shown(job: Job, pictures: Pictures) -> AsyncGenerator[Updates, None]:
+        yield {
+            output.job: job.id,
+            output.status: markup.progress(waiting_line(engine, Queued(position=1)), None),
+            generate: gr.update(interactive=False),
+            cancel: gr.update(interactive=True),
+        }
+        async with aclosing(_paced(job)) as events:
+            async for event in events:
+                if isinstance(event, Saved):
+                    pictures = (event, *pictures)
+                    yield output.added(pictures)
+                else:
+                    yield _updates(engine, output, job, event)
 
     def stop(identifier: str) -> None:
         job = engine.job(identifier)
@@ -107,24 +122,39 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         show_progress="hidden",
         api_visibility="private",
     )
-    running.then(
-        settle,
-        [output.pictures, output.selected],
-        [generate, cancel, output.stage],
-        queue=False,
+    resumed = on_page_load(
+        resume,
+        None,
+        [*output.components, generate, cancel],
+        concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
     )
+    for ended in (running, resumed):
+        ended.then(
+            settle,
+            [output.pictures, output.selected],
+            [generate, cancel, output.stage],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     cancel.click(stop, output.job, None, queue=False, show_progress="hidden", api_visibility="private")
     return running
 
 
-async def submit(engine: Engine, request: AnyRequest) -> Job:
-    """`engine.submit`, which reads the disk, without holding up the event loop.
+def unseen(engine: Engine, owner: str, kind: type[Request]) -> list[Job]:
+    """The jobs of `owner` and `kind` that go on, or that ended while nobody watched; the oldest first."""
+    own = [job for job in engine.jobs_of(owner) if isinstance(job.request, kind)]
+    return [job for job in reversed(own) if not (job.done and job.is_seen)]
+
+
+async def submit(engine: Engine, request: AnyRequest, *, owner: str, kept: bool) -> Job:
+    """`engine.submit`, which writes to the disk, without holding up the event loop.
 
     A caller that is cancelled meanwhile leaves no job behind.
     """
-    submitting = asyncio.create_task(asyncio.to_thread(engine.submit, request))
+    submitting = asyncio.create_task(asyncio.to_thread(engine.submit, request, owner=owner, kept=kept))
     try:
         return await asyncio.shield(submitting)
     except asyncio.CancelledError:
@@ -185,7 +215,8 @@ def waiting_line(engine: Engine, event: Queued) -> str:
         return f"Waiting while {status.loading.what} is loaded…"
     before = event.position - 1 + _is_behind_running_job(status, event)
     if before:
-        return f"Waiting: {before} before this one"
+        soon = "" if event.seconds is None else f", about {event.seconds:.0f} s"
+        return f"Waiting: {before} before this one{soon}"
     return starting_line(engine) or "Waiting for the worker…"
 
 

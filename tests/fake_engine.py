@@ -27,6 +27,7 @@ from pipelines.engine.jobs import (
     Resident,
     Saved,
     Stopped,
+    Tally,
     Tier,
     TokenCount,
     Warned,
@@ -56,6 +57,9 @@ class FakeInventory:
 
     def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
         return name
+
+    def upscaler(self, name: str) -> str:
+        return name or "twice"
 
     def check_preprocessor(self, name: Name) -> None:
         if PREPROCESSORS[name].weights:
@@ -110,12 +114,13 @@ class FakeEngine:
         self.kept: set[str] = set()
         self.read: list[str] = []
         self.rescans = 0
+        self.moved: list[str] = []
 
-    def submit(self, request: AnyRequest) -> Job:
+    def submit(self, request: AnyRequest, *, owner: str = "", kept: bool = True) -> Job:
         if self.refusal:
             raise self.refusal
         request = self.styles.applied(request).examined(self.inputs)
-        job = Job(request.settled(FakeInventory(self.checkpoints[0])), self._cancel)
+        job = Job(request.settled(FakeInventory(self.checkpoints[0])), self._cancel, owner=owner, kept=kept)
         job.put(Queued(position=1))
         self.submitted.append(job)
         for warning in job.request.warnings:
@@ -125,6 +130,23 @@ class FakeEngine:
 
     def job(self, identifier: str) -> Job | None:
         return next((job for job in self.submitted if job.id == identifier), None)
+
+    def jobs_of(self, owner: str) -> Sequence[Job]:
+        return [job for job in reversed(self.submitted) if job.owner == owner]
+
+    def places(self, owner: str) -> Mapping[str, Queued]:
+        waiting = [job for job in self.submitted if not job.done][1:]
+        return {job.id: Queued(position=place) for place, job in enumerate(waiting, start=1) if job.owner == owner}
+
+    def move_up(self, job: Job) -> bool:
+        self.moved.append(job.id)
+        return True
+
+    def keep_job(self, job: Job) -> None:
+        job.kept = True
+
+    def tally(self) -> Tally:
+        return Tally(done=sum(job.done for job in self.submitted))
 
     def models(self) -> Sequence[ModelInfo]:
         return [self._described(model) for model in self.checkpoints]
@@ -156,6 +178,9 @@ class FakeEngine:
 
     def controls(self) -> Sequence[ControlInfo]:
         return self.followers
+
+    def upscalers(self) -> Sequence[str]:
+        return ("twice", "lanczos", "nearest")
 
     def problems(self) -> Sequence[str]:
         return self.unusable
@@ -218,6 +243,7 @@ class FakeEngine:
         self._cancelled.add(job.id)
 
     def _run(self, job: Job) -> None:
+        job.started = time.time()
         job.put(Loading(what=job.request.checkpoint_used or job.request.title, fraction=0.5))
         for index in range(job.request.picture_count):
             for step in range(1, steps_of(job.request) + 1):

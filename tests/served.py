@@ -9,15 +9,17 @@ from gradio_client import Client
 from pipelines.engine.jobs import Engine
 from presets.library import Library
 from presets.settings import Settings
+from tabs import http_api
 from tabs.page import build_page, serve
 
 
 @contextmanager
 def served(engine: Engine, pictures: Path) -> Iterator[str]:
     """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
-    page = build_page(engine, Library(pictures.parent / "presets"))
+    library = Library(pictures.parent / "presets")
+    page, routes = build_page(engine, library), http_api.routes(engine, library, http_api.Access(is_local=True))
     try:
-        yield serve(page, Settings(home=pictures), pictures=pictures, block=False)
+        yield serve(page, Settings(home=pictures), pictures=pictures, routes=routes, block=False)
     finally:
         page.close(verbose=False)
 

@@ -10,12 +10,16 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from pipelines.engine.infos import ControlInfo, LoraInfo, MemoryReport, ModelInfo, TokenCount
+from pipelines.engine.infos import PreprocessorInfo as PreprocessorInfo
+from pipelines.engine.infos import Resident as Resident
+from pipelines.engine.infos import Tier as Tier
 from presets.errors import UserError
 from presets.inputs import Inputs
 from presets.requests import AnyRequest
@@ -27,11 +31,13 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """Waiting. `position` 1 is next; `detail` says what is waited for where that is not another job."""
+    """Waiting. `position` 1 is next; `detail` says what is waited for where that is not another job, `seconds` how long
+    until it begins, where that can be told."""
 
     type: Literal["queued"] = "queued"
     position: int
     detail: str = ""
+    seconds: float | None = None
 
 
 class Loading(_Event):
@@ -109,23 +115,65 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 LAST_EVENTS = (Finished, Failed, Stopped)
 
+PASSES = 8
+"""How often a waiting job may be passed over by others whose checkpoint is in memory, at most."""
+PASS_SECONDS = 60.0
+"""For how long it may be."""
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+_ENDINGS: dict[type[_Event], JobState] = {Finished: "done", Failed: "failed", Stopped: "cancelled"}
+
 
 class Job:
     """One submitted request. Any thread may read it; `events()` and `stream()` may be called any number of times,
-    each giving all events from the first (of an ended job without the previews)."""
+    each giving all events from the first (of an ended job without the previews).
 
-    def __init__(self, request: AnyRequest, cancel: Callable[["Job"], None]):
-        self.id = uuid.uuid4().hex
+    `owner` is whose it is, by a secret of theirs; empty for the program's own. A job that is not `kept` is dropped if
+    it still waits some time after the last who watched it (by `stream`) has left. Times in seconds since 1970; `tries`
+    counts how often it was begun. Only the engine changes any of these.
+    """
+
+    def __init__(
+        self,
+        request: AnyRequest,
+        cancel: Callable[["Job"], None],
+        *,
+        owner: str = "",
+        kept: bool = True,
+        identifier: str = "",
+        events: Sequence[Event] = (),
+    ):
+        self.id = identifier or uuid.uuid4().hex
         self.request = request
+        self.owner = owner
+        self.kept = kept
         self.created = time.time()
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.tries = 0
+        self.place = 0
+        """Its number among its owner's jobs, which wait in the order of these."""
+        self.is_cancelled = False
+        """Whether it has been asked to stop."""
         self._cancel = cancel
-        self._events: list[Event] = []
+        self._events: list[Event] = list(events)
         self._changed = threading.Condition()
         self._listeners: set[Callable[[], None]] = set()
+        self._unwatched_since = self.created
+        self.is_seen = False
+        """Whether anybody has read its `stream` to the end."""
 
     @property
     def done(self) -> bool:
         return bool(self._events) and isinstance(self._events[-1], LAST_EVENTS)
+
+    @property
+    def state(self) -> JobState:
+        if self.done:
+            return _ENDINGS[type(self._events[-1])]
+        return "queued" if self.started is None else "running"
 
     @property
     def saved(self) -> list[Saved]:
@@ -136,6 +184,24 @@ class Job:
     def warnings(self) -> list[str]:
         """What was warned of so far."""
         return [event.message for event in self._events if isinstance(event, Warned)]
+
+    @property
+    def lasting_events(self) -> list[Event]:
+        """Those that tell what became of it: warnings, pictures and the last one."""
+        return [event for event in self._events if isinstance(event, (Warned, Saved, *LAST_EVENTS))]
+
+    @property
+    def last_event(self) -> Event | None:
+        return self._events[-1] if self._events else None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody reads its `stream` now."""
+        return bool(self._listeners)
+
+    def is_left(self, seconds: float) -> bool:
+        """Whether nobody has watched it for `seconds`."""
+        return not self._listeners and time.time() - self._unwatched_since > seconds
 
     def cancel(self) -> None:
         """Ask the job to stop; it does within one step. Nothing happens if it has ended."""
@@ -175,8 +241,8 @@ class Job:
             self._changed.wait_for(lambda: len(self._events) > index)
             return self._events[index]
 
-    async def stream(self) -> AsyncGenerator[Event, None]:
-        """As `events()` for an event loop: a waiting caller holds no thread."""
+    async def stream(self, first: int = 0) -> AsyncGenerator[Event, None]:
+        """As `events()` for an event loop, from event `first` on: a waiting caller holds no thread."""
         loop = asyncio.get_running_loop()
         news = asyncio.Event()
 
@@ -187,11 +253,12 @@ class Job:
         with self._changed:
             self._listeners.add(wake)
         try:
-            index = 0
+            index = first
             while True:
                 while index < len(self._events):
                     yield self._events[index]
                     if isinstance(self._events[index], LAST_EVENTS):
+                        self.is_seen = True
                         return
                     index += 1
                 await news.wait()
@@ -199,6 +266,7 @@ class Job:
         finally:
             with self._changed:
                 self._listeners.discard(wake)
+                self._unwatched_since = time.time()
 
     def result(self) -> list[Saved]:
         """Wait for the end; the saved pictures, or `UserError` with the failure's sentence and code."""
@@ -206,117 +274,6 @@ class Job:
             if isinstance(event, Failed):
                 raise UserError(event.message, code=event.code, field=event.field)
         return self.saved
-
-
-class ModelInfo(BaseModel):
-    """A checkpoint as a face shows it. `native_size` is (width, height) in pixels.
-
-    `residence` says where its weights are now. What is `kept` is not evicted once it is loaded. `switch_seconds` is
-    what its last switch took in this run of the program. `sha256` is empty until the file has been hashed in the
-    background; `duplicate_of` names the first in the list with the same content.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    family: str
-    native_size: tuple[int, int]
-    size_bytes: int
-    note: str = ""
-    residence: Literal["gpu", "ram", "disk"] = "disk"
-    kept: bool = False
-    switch_seconds: float | None = None
-    sha256: str = ""
-    duplicate_of: str = ""
-
-
-class Resident(BaseModel):
-    """A checkpoint in memory. `bytes` counts what it alone holds and its share of what it shares; `switch_seconds` is
-    what its last switch took. What is `kept` is not evicted; what is `pinned` is in use by a job now."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    tier: Literal["gpu", "ram"]
-    bytes: int
-    switch_seconds: float
-    kept: bool = False
-    pinned: bool = False
-
-
-class Tier(BaseModel):
-    """Memory for weights of one kind, against its budget."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: Literal["gpu", "ram"]
-    used_bytes: int
-    budget_bytes: int
-
-
-class MemoryReport(BaseModel):
-    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tiers: tuple[Tier, ...] = ()
-    residents: tuple[Resident, ...] = ()
-    loras: tuple[str, ...] = ()
-
-
-class LoraInfo(BaseModel):
-    """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    family: str = ""
-    kind: str = ""
-    rank: int | None = None
-    size_bytes: int = 0
-    trigger_words: tuple[str, ...] = ()
-    base_model: str = ""
-    preview: Path | None = None
-    problem: str = ""
-
-
-class ControlInfo(BaseModel):
-    """A model that follows control pictures, as a face shows it. `kind` is "ControlNet", "ControlNet union" or
-    "T2I-Adapter"; `width` the channels of the checkpoints that it is for. `problem` says why it cannot be used."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    family: str = ""
-    kind: str = ""
-    width: int = 0
-    size_bytes: int = 0
-    problem: str = ""
-
-
-class PreprocessorInfo(BaseModel):
-    """A preprocessor as a face shows it. `needs` are the files it loads (or one folder) of the Hub's `repository`;
-    `is_here` says whether they are on this machine. `parameters` are those that matter to it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    title: str
-    help: str
-    parameters: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    repository: str = ""
-    is_here: bool = True
-
-
-class TokenCount(BaseModel):
-    """`tokens` of the prompt without markers, in `chunks` of `chunk_size` as the text encoder reads them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tokens: int
-    chunks: int
-    chunk_size: int
 
 
 class EngineStatus(BaseModel):
@@ -336,6 +293,19 @@ class EngineStatus(BaseModel):
     hashing: str = ""
 
 
+class Tally(BaseModel):
+    """What an engine has done: jobs by how they ended, their pictures and seconds, and workers that died."""
+
+    model_config = ConfigDict(frozen=True)
+
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    pictures: int = 0
+    seconds: float = 0.0
+    worker_deaths: int = 0
+
+
 class Engine(Protocol):
     """The one seam between faces and work. Every method returns at once and may be called from any thread.
 
@@ -345,11 +315,36 @@ class Engine(Protocol):
     inputs: Inputs
     styles: Styles
 
-    def submit(self, request: AnyRequest) -> Job:
-        """Queue a request. Raises `UserError` if it cannot work as far as can be told by now."""
+    def submit(self, request: AnyRequest, *, owner: str = "", kept: bool = True) -> Job:
+        """Queue a request. Raises `UserError` if it cannot work as far as can be told by now.
+
+        When it returns, the job is written down: it outlives the program, if that serves a page.
+        """
         ...
 
-    def job(self, identifier: str) -> Job | None: ...
+    def job(self, identifier: str) -> Job | None:
+        """A job that waits or runs, or ended within the last day."""
+        ...
+
+    def jobs_of(self, owner: str) -> Sequence[Job]:
+        """The jobs of `owner`, the newest first: those that wait or run, and the latest of those that ended."""
+        ...
+
+    def places(self, owner: str) -> Mapping[str, Queued]:
+        """By job: the places of the jobs of `owner` that wait now."""
+        ...
+
+    def move_up(self, job: Job) -> bool:
+        """Let a waiting job run before the one of the same owner's that was to run before it; False if none was."""
+        ...
+
+    def keep_job(self, job: Job) -> None:
+        """Let a waiting job stay, whether anybody watches it or not."""
+        ...
+
+    def tally(self) -> "Tally":
+        """What has been done since the program was started."""
+        ...
 
     def models(self) -> Sequence[ModelInfo]:
         """The checkpoints there are now, the default first."""
@@ -357,6 +352,10 @@ class Engine(Protocol):
 
     def vaes(self) -> Sequence[str]:
         """Names of the VAEs that can be chosen instead of a checkpoint's own."""
+        ...
+
+    def upscalers(self) -> Sequence[str]:
+        """What can make pictures larger: models, the one that ships first, then ways of plain resampling."""
         ...
 
     def problems(self) -> Sequence[str]:
@@ -413,5 +412,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop the worker. Waiting jobs fail with a sentence."""
+        """Stop the worker. Waiting jobs end with a sentence; those that are written down go on at the next start."""
         ...

@@ -1,31 +1,26 @@
 """LocalEngine: the queue of this machine and the supervised worker that draws."""
 
-import json
 import logging
 import multiprocessing
 import threading
-from collections import OrderedDict, deque
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.engine import worker
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
-from pipelines.engine.errors import Busy, WorkerDied
+from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
 from pipelines.engine.jobs import (
     EVENT,
-    LAST_EVENTS,
     ControlInfo,
     EngineStatus,
     Event,
-    Failed,
     Job,
     Loading,
     LoraInfo,
@@ -33,15 +28,19 @@ from pipelines.engine.jobs import (
     ModelInfo,
     PreprocessorInfo,
     Queued,
-    Stopped,
+    Tally,
     TokenCount,
-    Warned,
 )
+from pipelines.engine.ledger import Ledger
+from pipelines.engine.link import Link
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
+from pipelines.engine.store import JobNotWritten, JobStore
 from pipelines.engine.tokens import TokenCounter
+from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import UserError
+from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.requests import AnyRequest
 from presets.settings import Settings
@@ -49,14 +48,17 @@ from presets.styles import Styles
 
 _log = logging.getLogger("easel.engine")
 
-KEPT_JOBS = 200
-"""Ended jobs that can still be asked for by id."""
-
 CLOSE_SECONDS = 5
 """A worker that has not left by then is killed."""
 
+CLOSING = "The program is being closed; the job did not run to its end."
+CLOSING_DURABLE = "The program is being closed; the job goes on when it is started again."
+
 START_ATTEMPTS = 3
 """Times in a row that a worker may die before it was ready, until the engine gives up."""
+
+TICK_SECONDS = 2.0
+"""Between looks at what only time changes: jobs that nobody waits for, places, estimates."""
 
 State = Literal["starting", "ready", "restarting", "stopped"]
 
@@ -74,31 +76,33 @@ class LocalEngine:
     worker: it hands out jobs, passes events on, and replaces a worker that died.
     """
 
-    def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS"):
+    def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS", store: JobStore | None = None):
+        """Jobs are written down in `store`, and those that it holds are taken up; without one they end with the
+        program."""
         self.inputs = Inputs(settings.inputs)
         self.styles = Styles(settings.presets / "styles.toml")
         self._settings = settings
-        self._runners = runners
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
         self._controls = ControlFiles(self._catalog)
+        self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
-        self._inventory = Inventory(self._catalog, self._loras, self._controls, self._annotators, settings.pixel_limit)
+        files = (self._loras, self._controls, self._upscalers, self._annotators)
+        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
-        self._waiting: deque[Job] = deque()
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._current: Job | None = None
         self._state: State = "starting"
         self._detail = "Loading PyTorch and diffusers…"
+        self._ledger = Ledger(store or JobStore())
+        self._ledger.restore(self._cancel, self._detail)
         self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
         self._closing = False
+        self._next_tick = 0.0
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
-        self._connection: Connection | None = None
-        self._process: BaseProcess | None = None
+        self._link = Link(settings, runners)
         self._supervisor = threading.Thread(target=self._supervise, name="easel-supervisor", daemon=True)
 
     def start(self) -> "LocalEngine":
@@ -109,27 +113,54 @@ class LocalEngine:
 
     # What faces call
 
-    def submit(self, request: AnyRequest) -> Job:
+    def submit(self, request: AnyRequest, *, owner: str = "", kept: bool = True) -> Job:
         resolved = self._resolve(request)
-        job = Job(resolved, self._cancel)
+        job = Job(resolved, self._cancel, owner=owner, kept=kept)
         with self._lock:
-            if self._ended is not None:
-                raise self._ended.with_traceback(None)
-            if len(self._waiting) >= self._settings.queue_limit:
-                raise Busy(f"{len(self._waiting)} jobs are waiting, which is the limit. Try again in a minute.")
-            self._jobs[job.id] = job
-            self._forget_oldest()
-            self._waiting.append(job)
-            job.put(Queued(position=len(self._waiting), detail="" if self._state == "ready" else self._detail))
-            for warning in dict.fromkeys((*request.warnings, *resolved.warnings)):
-                job.put(Warned(message=warning))
-            if self._current is not None and len(self._waiting) == 1:
+            self._check_room(owner)
+            warnings = dict.fromkeys((*request.warnings, *resolved.warnings))
+            written = self._ledger.accept(job, "" if self._state == "ready" else self._detail, warnings)
+            if self._ledger.current is not None and len(self._ledger.line) == 1:
                 self._read_next_ahead()
         self._wake()
+        try:
+            written.result()  # the worker may begin meanwhile
+        except JobNotWritten:
+            job.cancel()
+            raise
         return job
 
+    def _check_room(self, owner: str) -> None:
+        """Raise where no more jobs are taken, from all or from `owner`."""
+        line, settings = self._ledger.line, self._settings
+        if self._ended is not None:
+            raise self._ended.with_traceback(None)
+        if len(line) >= settings.queue_limit:
+            raise Busy(f"{len(line)} jobs are waiting, which is the limit. Try again in a minute.")
+        if owner and line.waiting_of(owner) >= settings.user_limit:
+            raise TooManyJobs(f"{line.waiting_of(owner)} of your jobs wait, which is the limit. Try again in a while.")
+
     def job(self, identifier: str) -> Job | None:
-        return self._jobs.get(identifier)
+        return self._ledger.find(identifier)
+
+    def jobs_of(self, owner: str) -> Sequence[Job]:
+        return self._ledger.of(owner)
+
+    def places(self, owner: str) -> Mapping[str, Queued]:
+        with self._lock:
+            return self._ledger.places(owner)
+
+    def move_up(self, job: Job) -> bool:
+        with self._lock:
+            return self._ledger.move_up(job)
+
+    def keep_job(self, job: Job) -> None:
+        with self._lock:
+            self._ledger.keep(job)
+
+    def tally(self) -> Tally:
+        with self._lock:
+            return self._ledger.tally
 
     def models(self) -> Sequence[ModelInfo]:
         first: dict[str, str] = {}
@@ -170,6 +201,9 @@ class LocalEngine:
     def controls(self) -> Sequence[ControlInfo]:
         return self._controls.list()
 
+    def upscalers(self) -> Sequence[str]:
+        return self._upscalers.names()
+
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
 
@@ -181,12 +215,12 @@ class LocalEngine:
 
     def status(self) -> EngineStatus:
         with self._lock:
-            busy = self._state == "ready" and self._current is not None
+            busy = self._state == "ready" and self._ledger.current is not None
             loading = self._residency.loading
             return EngineStatus(
                 state="busy" if busy else self._state,
                 detail=f"Loading {loading.what}…" if loading else self._detail,
-                waiting=len(self._waiting),
+                waiting=len(self._ledger.line),
                 loading=loading,
                 notice=self._residency.notice,
                 hashing=self._hashes.hashing,
@@ -203,7 +237,7 @@ class LocalEngine:
         with self._lock:
             going_on = self._residency.stop_loading()
             if going_on:
-                self._send({"do": "cancel", "job": going_on})
+                self._link.send({"do": "cancel", "job": going_on})
 
     def keep(self, name: str, keep: bool) -> None:
         self._ask(Command("keep", self._catalog.find(name).name, keep))
@@ -231,7 +265,7 @@ class LocalEngine:
             model = self._catalog.find(name)
             with self._lock:
                 if model.path is not None and self._state == "ready":
-                    self._send({"do": "read_ahead", "model": model.name})
+                    self._link.send({"do": "read_ahead", "model": model.name})
 
     def close(self) -> None:
         self._hashes.close()
@@ -248,23 +282,8 @@ class LocalEngine:
 
     def _cancel(self, job: Job) -> None:
         with self._lock:
-            if job in self._waiting:
-                self._waiting.remove(job)
-                job.put(Stopped())
-                self._tell_positions()
-            elif job is self._current and self._connection is not None:
-                self._send({"do": "cancel", "job": job.id})
-
-    def _forget_oldest(self) -> None:
-        ended = [identifier for identifier, job in self._jobs.items() if job.done]
-        for identifier in ended[: max(0, len(self._jobs) - KEPT_JOBS)]:
-            del self._jobs[identifier]
-
-    def _tell_positions(self) -> None:
-        """Tell waiting jobs their new places: each of the first ten, then only round numbers."""
-        for position, job in enumerate(self._waiting, start=1):
-            if position <= 10 or (position <= 100 and position % 10 == 0) or position % 100 == 0:
-                job.put(Queued(position=position))
+            if self._ledger.cancel(job):
+                self._link.send({"do": "cancel", "job": job.id})
 
     # The supervisor thread
 
@@ -279,46 +298,49 @@ class LocalEngine:
             self._shut_down()
 
     def _supervise_once(self) -> None:
-        if self._connection is None and self._ended is None:
+        if self._link.connection is None and self._ended is None:
             try:
-                self._start_worker()
+                self._link.start()
             except OSError as error:
                 self._give_up(Busy(f"The engine is stopped: no worker could be started ({error})."))
         self._hand_out()
-        sources = [self._wake_reader] + ([self._connection] if self._connection else [])
-        for source in wait(sources):
-            if source is self._connection:
+        connection = self._link.connection
+        for source in wait([self._wake_reader] + ([connection] if connection else []), timeout=TICK_SECONDS):
+            if source is connection:
                 self._receive()
             else:
                 while self._wake_reader.poll():
                     self._wake_reader.recv_bytes()
+        self._tick()
 
-    def _start_worker(self) -> None:
-        here, there = multiprocessing.Pipe()
-        arguments = (there, self._settings, self._runners)
-        if self._settings.in_process:
-            threading.Thread(target=worker.thread_main, args=arguments, name="easel-worker", daemon=True).start()
-        else:
-            spawn = multiprocessing.get_context("spawn")
-            self._process = spawn.Process(target=worker.process_main, args=arguments, name="easel-worker", daemon=True)
-            self._process.start()
-            there.close()
+    def _tick(self) -> None:
+        if time.monotonic() < self._next_tick:
+            return
+        self._next_tick = time.monotonic() + TICK_SECONDS
+        settings = self._settings
         with self._lock:
-            self._connection = here
+            for job in self._ledger.left_for(settings.patience, also_running=settings.left_jobs == "cancel"):
+                self._cancel(job)
+            self._ledger.tell_places(limit=None)
+        self._ledger.forget()
 
     def _hand_out(self) -> None:
         """Give an idle worker something to do: a command about a model, else the next job."""
         with self._lock:
-            if self._current is not None or self._residency.is_busy or self._state != "ready":
+            if self._ledger.current is not None or self._residency.is_busy or self._state != "ready":
                 return
             command = self._residency.next()
             if command is not None:
-                self._send(command.message())
-            elif self._waiting:
-                self._current = job = self._waiting.popleft()
-                self._tell_positions()
-                self._send(self._run_message(job))
-                self._read_next_ahead()
+                self._link.send(command.message())
+                return
+            job = self._ledger.take(self._residency.names_at_hand)
+            if job is None:
+                return
+            self._ledger.tell_places()
+            if job.tries > 1:
+                self._ledger.find_saved(job, Gallery(self._settings.pictures))
+            self._link.send(self._run_message(job))
+            self._read_next_ahead()
 
     def _run_message(self, job: Job) -> dict[str, object]:
         checkpoint = self._hashes.of_checkpoint(name) if (name := job.request.checkpoint_used) else ""
@@ -328,38 +350,27 @@ class LocalEngine:
             "request": job.request.model_dump(mode="json"),
             "warnings": job.warnings,
             "hashes": {"checkpoint": checkpoint} if checkpoint else {},
+            "first": len(job.saved),
         }
 
     def _read_next_ahead(self) -> None:
         """Have the checkpoint of the next job read while another one's draws."""
-        if not self._waiting or not self._current:
+        following, current = next(iter(self._ledger.line), None), self._ledger.current
+        if not following or not current:
             return
-        name = self._waiting[0].request.checkpoint_used
-        if name and name != self._current.request.checkpoint_used:
-            self._send({"do": "read_ahead", "model": name})
+        name = following.request.checkpoint_used
+        if name and name != current.request.checkpoint_used:
+            self._link.send({"do": "read_ahead", "model": name})
 
     def _is_idle(self) -> bool:
         """Whether nobody waits for the worker."""
         with self._lock:
-            at_work = self._current is not None or self._residency.is_busy or self._waiting
+            at_work = self._ledger.current is not None or self._residency.is_busy or len(self._ledger.line)
             return self._state in ("ready", "stopped") and not at_work
 
-    def _send(self, message: dict[str, object]) -> None:
-        with self._lock:
-            try:
-                if self._connection is not None:
-                    self._connection.send_bytes(json.dumps(message).encode())
-            except OSError:
-                _log.debug("The worker is gone; the supervisor will notice")
-
     def _receive(self) -> None:
-        assert self._connection is not None
-        try:
-            message = json.loads(self._connection.recv_bytes())
-        except (EOFError, OSError):
-            self._worker_died()
-            return
-        if "ended" in message:
+        message = self._link.receive()
+        if message is None:
             self._worker_died()
         elif "refused" in message:
             self._give_up(UserError(message["refused"], code=message["code"]))
@@ -383,55 +394,38 @@ class LocalEngine:
                 self._residency.ended(message["notice"])
 
     def _pass_on(self, identifier: str, event: Event) -> None:
-        job = self._jobs.get(identifier)
         with self._lock:
-            if isinstance(event, LAST_EVENTS):
-                self._current = None
-        if job is not None:
-            job.put(event)
+            job = self._ledger.current
+            if job is not None and job.id == identifier:
+                self._ledger.put(job, event)
 
     def _worker_died(self) -> None:
-        exit_code = self._exit_code()
-        _log.error("The worker process ended (exit code %s)", exit_code)
         with self._lock:
-            died_early = self._state != "ready"
-            self._failed_starts += died_early
-            self._connection = None
-            job, self._current = self._current, None
+            exit_code = self._link.hang_up()
+            _log.error("The worker process ended (exit code %s)", exit_code)
+            self._failed_starts += self._state != "ready"
             self._residency.worker_died()
             self._state, self._detail = "restarting", "The worker is being restarted…"
-        if job is not None:
-            self._fail(job, WorkerDied(exit_code))
+            self._ledger.put_back(WorkerDied(exit_code), "The worker stopped during this job; it is begun once more.")
         if self._failed_starts >= START_ATTEMPTS:
             reason = f"the worker could not be started (exit code {exit_code}); see the program's output"
             self._give_up(Busy(f"The engine is stopped: {reason}."))
 
-    def _give_up(self, reason: UserError) -> None:
-        """No more attempts to start a worker: all jobs, now and later, fail with `reason`."""
+    def _give_up(self, reason: UserError, *, closing: bool = False) -> None:
+        """No more attempts to start a worker: all jobs, now and later, fail with `reason`; where the program is
+        `closing`, those that are written down only for now."""
         with self._lock:
-            self._ended, self._state, self._detail, self._connection = reason, "stopped", reason.message, None
-            jobs = [*self._waiting, *([self._current] if self._current else [])]
-            self._waiting.clear()
-            self._current = None
+            self._ended, self._state, self._detail = reason, "stopped", reason.message
+            self._link.connection = None
             self._residency.worker_died()
-        for job in jobs:
-            self._fail(job, reason)
-
-    def _exit_code(self) -> int | None:
-        if self._process is None:
-            return None
-        self._process.join(timeout=5)
-        return self._process.exitcode
-
-    def _fail(self, job: Job, error: UserError) -> None:
-        job.put(Failed(code=error.code, message=error.message, field=error.field))
+            if closing and self._ledger.is_durable:
+                self._ledger.suspend(reason)
+            else:
+                self._ledger.fail_all(reason)
 
     def _shut_down(self) -> None:
-        self._send({"do": "close"})
+        self._link.send({"do": "close"})
         patience = CLOSE_SECONDS if self._state == "ready" else 0  # one that still imports hears nothing
-        self._give_up(Busy("The program is being closed; the job did not run to its end."))
-        if self._process is not None:
-            self._process.join(timeout=patience)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
+        self._give_up(Busy(CLOSING_DURABLE if self._ledger.is_durable else CLOSING), closing=True)
+        self._link.end(patience)
+        self._ledger.close()

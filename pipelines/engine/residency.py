@@ -58,6 +58,12 @@ class Residency:
         return name in self._kept
 
     @property
+    def names_at_hand(self) -> frozenset[str]:
+        """The checkpoints in the memory that is drawn from: the GPU's, where there is one."""
+        drawn_from = "gpu" if any(tier.name == "gpu" for tier in self.memory.tiers) else "ram"
+        return frozenset(resident.name for resident in self.memory.residents if resident.tier == drawn_from)
+
+    @property
     def is_busy(self) -> bool:
         """Whether the worker carries a command out."""
         return self._current is not None

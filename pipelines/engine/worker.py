@@ -2,7 +2,7 @@
 
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
-    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}}
+    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}, "first": picture}
           {"do": "load" or "unload", "job": id, "model": name}
           {"do": "keep", "job": id, "model": name, "keep": true or false}
           {"do": "read_ahead", "model": name}
@@ -267,7 +267,8 @@ class Worker:
             request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint_used or request.title}"))
             runner = self._runners[type(request)]
-            self._within_memory(lambda: runner(request, replace(context, first=len(saved))), context.warn)
+            first = message["first"]
+            self._within_memory(lambda: runner(request, replace(context, first=first + len(saved))), context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
 
         send(_ending_of(work))

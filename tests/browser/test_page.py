@@ -2,8 +2,6 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from presets.requests import TextToImage
-
 PROMPT = "#text-to-image-prompt textarea"
 STEPS = "#text-to-image-steps input[type=number]"
 SEED = "#text-to-image-seed input"
@@ -68,13 +66,24 @@ def test_cancel_stops_this_job_and_the_next_one_works(page: Page):
     generate_to_the_end(page, "a boat")
 
 
-def test_closing_the_page_cancels_its_job(page: Page, engine, pictures):
-    before = set(pictures.rglob("*.png"))
-    generate(page, "a boat that nobody waits for", steps=150)
+def test_a_reloaded_page_shows_its_running_job_and_then_the_picture(page: Page):
+    generate(page, "a boat that somebody waits for", steps=150)
     expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
-    page.close()
-    engine.submit(TextToImage(prompt="", steps=1, width=64, height=64)).result()
-    assert len(set(pictures.rglob("*.png")) - before) == 1
+    page.reload()
+    expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
+    expect(page.locator("#text-to-image-cancel")).to_be_enabled()
+    expect(page.locator("#text-to-image-details")).to_contain_text("a boat that somebody waits for")
+    expect(page.locator("#text-to-image-generate")).to_be_enabled()
+
+
+def test_the_queue_shows_own_jobs_and_cancels_them(page: Page):
+    generate(page, "a boat for the queue", steps=150)
+    expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
+    page.get_by_role("tab", name="Queue").click()
+    row = page.locator("#queue-jobs tr.running")
+    expect(row).to_contain_text("a boat for the queue")
+    row.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#queue-jobs tr.cancelled").first).to_contain_text("a boat for the queue")
 
 
 def test_reuse_settings_fills_the_form_from_the_selected_picture(page: Page):

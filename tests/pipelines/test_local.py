@@ -83,14 +83,25 @@ def test_a_cancelled_job_stops_within_a_step_and_the_next_is_as_if_nothing_happe
 
 
 def test_a_waiting_job_can_be_cancelled_and_the_others_move_up(real_engine):
-    running, second, third = (real_engine.submit(LONG) for _ in range(3))
+    running, second, third = (real_engine.submit(LONG, owner="me") for _ in range(3))
+    before = real_engine.places("me")[third.id].position
     second.cancel()
+    after = real_engine.places("me")[third.id].position
     third.cancel()
     running.cancel()
-    places = [event.position for event in third.events() if isinstance(event, Queued)]
     assert [type(event) for event in second.events()][-1] is Stopped
-    assert places[-1] == places[0] - 1
+    assert after == before - 1
     assert running.result() == second.result() == []
+
+
+def test_a_watched_job_is_told_of_its_places(real_engine):
+    jobs = [real_engine.submit(HOUSE.model_copy(update={"steps": 30})) for _ in range(3)]
+
+    async def places() -> list[int]:
+        return [event.position async for event in jobs[2].stream() if isinstance(event, Queued)]
+
+    told = asyncio.run(places())
+    assert told == sorted(told, reverse=True) and len(set(told)) > 1
 
 
 def test_cancelling_twice_or_after_the_end_does_nothing(real_engine):
@@ -176,10 +187,29 @@ def test_a_full_queue_says_so(tmp_path):
     assert caught.value.code == "E-BUSY"
 
 
-def test_a_killed_worker_fails_its_job_with_a_sentence_and_the_next_job_works(real_engine):
+def kill_once_it_draws(job, picture=1):
+    wait_until(lambda: any(isinstance(event, Progress) and event.picture == picture for event in job._events), 150)
+    for process in workers():
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def test_the_job_of_a_killed_worker_is_begun_once_more_and_makes_no_picture_again(real_engine, settings):
+    wanted = HOUSE.model_copy(update={"steps": 40, "count": 2})
+    job = real_engine.submit(wanted)
+    kill_once_it_draws(job, picture=2)
+    saved = job.result()
+    assert [picture.index for picture in saved] == [0, 1]
+    assert len([path for path in settings.pictures.rglob("*.png") if read_request(path).request.steps == 40]) == 2
+    alone = real_engine.submit(saved[1].request).result()[0]
+    assert np.array_equal(pixels(saved[1]), pixels(alone))
+
+
+def test_a_job_whose_worker_is_killed_twice_fails_with_a_sentence_and_the_next_job_works(real_engine):
     expected = pixels(real_engine.submit(HOUSE).result()[0])
     job = real_engine.submit(LONG)
-    wait_until(lambda: any(isinstance(event, Progress) for event in job._events))
+    kill_once_it_draws(job)
+    begun = len(job._events)
+    wait_until(lambda: any(isinstance(event, Progress) for event in job._events[begun + 5 :]), 150)
     for process in workers():
         os.kill(process.pid, signal.SIGKILL)
     failure = list(job.events())[-1]

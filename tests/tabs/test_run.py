@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import gradio as gr
@@ -7,10 +8,10 @@ import pytest
 
 from pipelines.engine.jobs import EngineStatus, Finished, Job, Loading, Progress, Queued, Stopped
 from presets.errors import UserError
-from presets.requests import TextToImage
+from presets.requests import ImageToImage, TextToImage
 from tabs.form import Form
 from tabs.output import Output
-from tabs.run import connect, ending_line, progress_line, submit, waiting_line, watch_start
+from tabs.run import connect, ending_line, progress_line, submit, unseen, waiting_line, watch_start
 from tests.fake_engine import FakeEngine
 
 
@@ -32,9 +33,9 @@ class SlowEngine(FakeEngine):
         super().__init__(folder, gate=threading.Event())
         self.disk = threading.Event()
 
-    def submit(self, request: TextToImage) -> Job:
+    def submit(self, request: TextToImage, *, owner: str = "", kept: bool = True) -> Job:
         assert self.disk.wait(5)
-        return super().submit(request)
+        return super().submit(request, owner=owner, kept=kept)
 
 
 class Page:
@@ -49,16 +50,20 @@ class Page:
             self.output = Output(self.form)
             connect(engine, self.form, self.output, gr.Button("Generate"), gr.Button("Cancel"))
         handlers = {event.name: event.fn for event in blocks.fns.values()}
-        self.generate, self.settle = handlers["run"], handlers["settle"]
+        self.generate, self.settle, self.resume = (handlers[name] for name in ("run", "settle", "resume"))
 
     def run(self, *values) -> list[dict]:
-        async def collect() -> list[dict]:
-            return [updates async for updates in self.generate(*values, ())]
-
-        return asyncio.run(collect())
+        return collected(self.generate(None, *values, ()))
 
     def last(self, updates: list[dict], component: gr.blocks.Block):
         return [update[component] for update in updates if component in update][-1]
+
+
+def collected(updates: AsyncGenerator[dict, None]) -> list[dict]:
+    async def collect() -> list[dict]:
+        return [update async for update in updates]
+
+    return asyncio.run(collect())
 
 
 def test_a_run_shows_progress_and_then_the_pictures_newest_first(tmp_path: Path):
@@ -112,17 +117,36 @@ def test_the_next_run_works_after_a_failure(tmp_path: Path):
     assert len(page.last(page.run("a boat", 5, 1), page.output.pictures)) == 1
 
 
-def test_closing_the_page_cancels_its_job(tmp_path: Path):
-    engine = FakeEngine(tmp_path, gate=threading.Event())
-    page = Page(engine)
-
-    async def leave_early() -> None:
-        updates = page.generate("a boat", 5, 1, ())
+def leave_after_the_first_update(page: Page) -> None:
+    async def leave() -> None:
+        updates = page.generate(None, "a boat", 5, 1, ())
         await anext(updates)
         await updates.aclose()
 
-    asyncio.run(leave_early())
-    assert isinstance(list(engine.submitted[0].events())[-1], Stopped)
+    asyncio.run(leave())
+
+
+def test_the_job_of_a_closed_page_goes_on_and_the_next_page_shows_it(tmp_path: Path):
+    engine = FakeEngine(tmp_path, gate=threading.Event())
+    leave_after_the_first_update(Page(engine))
+    engine.gate.set()
+    page = Page(engine)
+    updates = collected(page.resume(None))
+    assert len(page.last(updates, page.output.pictures)) == 1
+    assert "1 picture in" in page.last(updates, page.output.status)
+
+
+def test_what_was_shown_to_its_end_is_not_shown_to_the_next_page(tmp_path: Path):
+    page = Page(FakeEngine(tmp_path))
+    page.run("a boat", 1, 1)
+    assert collected(page.resume(None)) == [{page.output.job: gr.skip()}]
+
+
+def test_a_tab_takes_up_jobs_of_its_own_kind_and_owner_only(tmp_path: Path):
+    engine = FakeEngine(tmp_path)
+    own, _ = (engine.submit(TextToImage(prompt="", steps=1), owner=owner) for owner in ("me", "you"))
+    assert unseen(engine, "me", TextToImage) == [own]
+    assert unseen(engine, "me", ImageToImage) == []
 
 
 def test_a_slow_disk_holds_up_nobody_else(tmp_path: Path):
@@ -130,7 +154,7 @@ def test_a_slow_disk_holds_up_nobody_else(tmp_path: Path):
 
     async def set_disk_meanwhile() -> Job:
         asyncio.get_running_loop().call_later(0.01, engine.disk.set)
-        return await submit(engine, TextToImage(prompt=""))
+        return await submit(engine, TextToImage(prompt=""), owner="", kept=False)
 
     job = asyncio.run(set_disk_meanwhile())
     job.cancel()
@@ -142,7 +166,7 @@ def test_who_leaves_before_the_request_was_taken_leaves_no_job_behind(tmp_path: 
 
     async def leave_early() -> None:
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(submit(engine, TextToImage(prompt="")), 0.05)
+            await asyncio.wait_for(submit(engine, TextToImage(prompt=""), owner="", kept=False), 0.05)
         engine.disk.set()
         while not (engine.submitted and engine.submitted[0].done):
             await asyncio.sleep(0.01)
@@ -153,6 +177,8 @@ def test_who_leaves_before_the_request_was_taken_leaves_no_job_behind(tmp_path: 
 
 def test_waiting_says_what_for(tmp_path: Path):
     assert waiting_line(FakeEngine(tmp_path), Queued(position=3)) == "Waiting: 2 before this one"
+    soon = Queued(position=3, seconds=41.6)
+    assert waiting_line(FakeEngine(tmp_path), soon) == "Waiting: 2 before this one, about 42 s"
     assert waiting_line(EngineThatSays(tmp_path, state="starting"), Queued(position=1)) == "Loading libraries…"
     assert waiting_line(FakeEngine(tmp_path), Queued(position=1, detail="a download")) == "a download"
     loading = EngineThatSays(tmp_path, state="ready", loading=Loading(what="night: unet"))

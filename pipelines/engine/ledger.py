@@ -1,0 +1,255 @@
+"""All jobs of an engine: those that wait and the one that runs, and behind them, in the job table, those that ended."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import Future
+from itertools import islice
+
+from pipelines.engine.costs import Costs
+from pipelines.engine.errors import WorkerDied
+from pipelines.engine.jobs import LAST_EVENTS, Event, Failed, Finished, Job, Queued, Saved, Stopped, Tally, Warned
+from pipelines.engine.line import Line
+from pipelines.engine.store import JobStore
+from presets.errors import UserError
+from presets.gallery import Gallery
+
+KEPT_JOBS = 200
+"""Ended jobs that are held with all their events."""
+KEPT_SECONDS = 24 * 3600.0
+"""How long what became of a job can be asked for."""
+LISTED_JOBS = 50
+"""Of one owner's ended jobs."""
+TOLD_PLACES = 10
+"""Jobs at the head of the line that are told of every change of place."""
+ESTIMATED_PLACES = 1000
+TRIES = 2
+"""How often a job is begun at most, where each time the worker or the program died."""
+PICTURES_SEARCHED = 200
+"""The gallery's newest pictures, among which those of a job that was cut off are looked for."""
+
+
+class Ledger:
+    """Not safe between threads by itself: the engine calls it under its lock, but for `find` and `of`."""
+
+    def __init__(self, store: JobStore):
+        self.line = Line()
+        self.current: Job | None = None
+        self.tally = Tally()
+        self.is_durable = store.is_durable
+        self._store = store
+        self._costs = Costs()
+        self._jobs: dict[str, Job] = {}
+        self._ended: deque[str] = deque()
+        self._places = 0
+        self._forgotten = 0.0
+
+    def restore(self, cancel: Callable[[Job], None], detail: str) -> None:
+        """Take up the jobs that an earlier program left. They are told that they wait for `detail`."""
+        for job in self._store.unfinished(cancel):
+            self._jobs[job.id] = job
+            self._places = max(self._places, job.place)
+            job.kept = True
+            if job.started is not None and job.tries >= TRIES:
+                self.put(job, _failed(WorkerDied(None)))
+                continue
+            job.started = None
+            self.line.append(job)
+            job.put(Queued(position=len(self.line), detail=detail))
+
+    def accept(self, job: Job, detail: str, warnings: Iterable[str]) -> "Future[None]":
+        """Put a new job into the line, and tell it where it is, that it waits for `detail`, and `warnings`. What is
+        returned is done once it is written down."""
+        self._places += 1
+        job.place = self._places
+        self._jobs[job.id] = job
+        self.line.append(job)
+        position = self.line.position(job)
+        seconds = self._seconds_before(job) if position <= TOLD_PLACES else None
+        job.put(Queued(position=position, detail=detail, seconds=seconds))
+        for warning in warnings:
+            job.put(Warned(message=warning))
+        return self._store.add(job)
+
+    def find(self, identifier: str) -> Job | None:
+        return self._jobs.get(identifier) or self._store.get(identifier)
+
+    def of(self, owner: str) -> list[Job]:
+        """The newest first: those that wait or run, and the latest that ended."""
+        own = [job for job in list(self._jobs.values()) if job.owner == owner]
+        known = {job.id for job in own}
+        stored = [job for job in self._store.ended_of(owner, LISTED_JOBS) if job.id not in known]
+        return sorted((*own, *stored), key=lambda job: job.created, reverse=True)
+
+    def take(self, resident: Container[str]) -> Job | None:
+        """Begin the job that is next where the checkpoints `resident` are in memory: it is the current one."""
+        job = self.line.take(resident)
+        if job is not None:
+            job.started = time.time()
+            job.tries += 1
+            self.current = job
+            self._store.update(job)
+        return job
+
+    def put(self, job: Job, event: Event) -> None:
+        """An event of a job's; its last one ends it."""
+        if job.done:
+            return
+        is_last = isinstance(event, LAST_EVENTS)
+        if is_last:
+            job.ended = time.time()
+            self.current = None if job is self.current else self.current
+        if isinstance(event, Finished):
+            event = self._learnt(job, event)
+        job.put(event)
+        if isinstance(event, Saved):
+            self.tally = self.tally.model_copy(update={"pictures": self.tally.pictures + 1})
+        if is_last:
+            self._count(job)
+        if is_last or isinstance(event, Saved):
+            self._store.update(job)
+
+    def put_back(self, error: UserError, detail: str) -> None:
+        """The current job was cut off: it is next once more, or fails with `error` if it has been tried enough."""
+        job, self.current = self.current, None
+        if job is None:
+            return
+        if job.is_cancelled:
+            self.put(job, Stopped())
+        elif job.tries >= TRIES:
+            self.put(job, _failed(error))
+        else:
+            job.started = None
+            self.line.put_first(job)
+            job.put(Queued(position=1, detail=detail))
+            self._store.update(job)
+
+    def cancel(self, job: Job) -> bool:
+        """Whether it is the current one, which the worker is to be told of; one that waits is stopped here."""
+        job.is_cancelled = True
+        if self.line.remove(job):
+            self.put(job, Stopped())
+            self.tell_places()
+        elif job is self.current:
+            self._store.update(job)
+        return job is self.current
+
+    def move_up(self, job: Job) -> bool:
+        before = self.line.move_up(job)
+        if before is None:
+            return False
+        job.place, before.place = before.place, job.place
+        self._store.update(job)
+        self._store.update(before)
+        self.tell_places()
+        return True
+
+    def keep(self, job: Job) -> None:
+        job.kept = True
+        self._store.update(job)
+
+    def left_for(self, seconds: float, *, also_running: bool) -> list[Job]:
+        """The jobs, not kept, that wait or run and that nobody has watched for `seconds`."""
+        running = [self.current] if also_running and self.current else []
+        return [job for job in (*self.line, *running) if not job.kept and job.is_left(seconds)]
+
+    def forget(self) -> None:
+        """Remove from the table, now and then, what ended long ago."""
+        if time.monotonic() > self._forgotten + KEPT_SECONDS / 100:
+            self._forgotten = time.monotonic()
+            self._store.forget(time.time() - KEPT_SECONDS)
+
+    def places(self, owner: str) -> dict[str, Queued]:
+        """By job: where those of `owner` that wait stand."""
+        return {job.id: _told(position, seconds) for position, job, seconds in self._order() if job.owner == owner}
+
+    def tell_places(self, limit: int | None = TOLD_PLACES) -> None:
+        """Tell those jobs of the first `limit` of the line that are watched where they stand, if they have moved."""
+        for position, job, seconds in islice(self._order(), limit):
+            last = job.last_event
+            if job.is_watched and not (isinstance(last, Queued) and last.position == position):
+                job.put(_told(position, seconds))
+
+    def find_saved(self, job: Job, gallery: Gallery) -> None:
+        """Tell a job that was cut off of the pictures that it had saved and not been told of."""
+        told = {saved.index for saved in job.saved}
+        pictures = [picture for picture in gallery.recent(PICTURES_SEARCHED) if picture.created >= job.created]
+        for index in range(len(told), job.request.picture_count):
+            wanted = job.request.picture(index)
+            found = next((picture for picture in pictures if picture.request == wanted), None)
+            if found is None:
+                return
+            self.put(job, Saved(index=index, path=found.path, request=wanted, warnings=tuple(job.warnings)))
+
+    def fail_all(self, error: UserError) -> None:
+        """Every job that waits or runs fails."""
+        for job in self._unfinished():
+            self.put(job, _failed(error))
+
+    def suspend(self, error: UserError) -> None:
+        """Tell all who wait that the program ends by `error`. In the table the jobs stay as they are, to be taken up at
+        the next start; for the one that runs, this was no try."""
+        unfinished = self._unfinished()
+        for job in unfinished:
+            if job.started is not None:
+                job.started, job.tries = None, job.tries - 1
+                self._store.update(job)
+        self._store.close()
+        for job in unfinished:
+            job.put(_failed(error))
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _unfinished(self) -> list[Job]:
+        jobs = [*self.line, *([self.current] if self.current else [])]
+        self.line, self.current = Line(), None
+        return jobs
+
+    def _seconds_before(self, job: Job) -> float | None:
+        return next((seconds for _, other, seconds in self._order() if other is job), None)
+
+    def _order(self) -> Iterator[tuple[int, Job, float | None]]:
+        """Each waiting job with its place, from 1, and the seconds until it begins."""
+        seconds = self._seconds_left()
+        for position, job in enumerate(self.line, start=1):
+            yield position, job, seconds
+            expected = self._costs.expected(job.request) if position < ESTIMATED_PLACES else None
+            seconds = None if seconds is None or expected is None else seconds + expected
+
+    def _seconds_left(self) -> float | None:
+        """Until the current job has ended."""
+        if self.current is None:
+            return 0.0
+        expected = self._costs.expected(self.current.request)
+        elapsed = time.time() - (self.current.started or time.time())
+        return None if expected is None else max(0.0, expected - elapsed)
+
+    def _learnt(self, job: Job, event: Finished) -> Finished:
+        """`event` with the seconds that the job waited, once it is known what such jobs take."""
+        total = event.timings.get("total")
+        if total and job.tries == 1:
+            self._costs.learn(job.request, total)
+        if job.started is None:
+            return event
+        return event.model_copy(update={"timings": {**event.timings, "queue": round(job.started - job.created, 4)}})
+
+    def _count(self, job: Job) -> None:
+        seconds = job.ended - job.started if job.ended and job.started else 0.0
+        self.tally = self.tally.model_copy(
+            update={
+                job.state: getattr(self.tally, job.state) + 1,
+                "seconds": self.tally.seconds + seconds,
+            }
+        )
+        self._ended.append(job.id)
+        while len(self._ended) > KEPT_JOBS:
+            self._jobs.pop(self._ended.popleft(), None)
+
+
+def _told(position: int, seconds: float | None) -> Queued:
+    return Queued(position=position, seconds=None if seconds is None else round(seconds, 1))
+
+
+def _failed(error: UserError) -> Failed:
+    return Failed(code=error.code, message=error.message, field=error.field)

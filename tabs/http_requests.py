@@ -1,0 +1,117 @@
+"""What comes in over plain HTTP: bodies, the requests in them, and who may send them."""
+
+import base64
+import binascii
+import json
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request as HttpRequest
+
+from presets.checks import parse
+from presets.errors import InvalidField, UserError, shortened
+from presets.images import FILE_LIMIT, ImageRef
+from presets.inputs import Inputs, decode
+from presets.parts import with_pictures
+from presets.requests import KINDS, AnyRequest
+
+BODY_LIMIT = 3 * FILE_LIMIT
+"""Bytes of a request with its pictures in it."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class BodyTooLarge(UserError):
+    code = "E-BODY-LARGE"
+
+    def __init__(self, limit: int):
+        super().__init__(f"The body is larger than {limit // 2**20} MiB, which is the limit.")
+
+
+class UnreadableBody(UserError):
+    code = "E-API-ARGS"
+
+
+class ForeignOrigin(UserError):
+    code = "E-ORIGIN"
+
+
+async def read_body(request: HttpRequest, limit: int) -> bytes:
+    """Raises `BodyTooLarge` without reading more than `limit` bytes."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def request_of(body: bytes, inputs: Inputs) -> AnyRequest:
+    """The request that a JSON body holds, its pictures kept. Raises `UserError`."""
+    values = json_object(body)
+    kind = KINDS.get(values.get("kind", "")) if isinstance(values.get("kind"), str) else None
+    if kind is None:
+        raise InvalidField(
+            "kind",
+            f"There is no kind {shortened(values.get('kind'))}. Kinds are: {', '.join(KINDS)}.",
+            code="E-API-ARGS",
+        )
+
+    def kept(value: Any, field: str) -> Any:
+        return kept_picture(inputs, value, field) if isinstance(value, str) else value
+
+    return parse(kind, with_pictures(kind, values, kept))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnreadableBody("The body cannot be read as JSON, or is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise UnreadableBody(f"The body must be a JSON object, but is {shortened(value)}.")
+    return value
+
+
+def kept_picture(inputs: Inputs, text: str, field: str) -> ImageRef:
+    """The picture in base64, also as a data URL, kept. Raises `InvalidField`."""
+    try:
+        content = base64.b64decode(text.rpartition(",")[2], validate=True)
+    except (ValueError, binascii.Error):
+        raise InvalidField(field, "The picture must be given as base64 or by its reference.", code="E-IMAGE") from None
+    return kept_file(inputs, content, field)
+
+
+def kept_file(inputs: Inputs, content: bytes, field: str = "image") -> ImageRef:
+    """The picture in a file's `content` kept. Raises `InvalidField`."""
+    if len(content) > FILE_LIMIT:
+        limit = FILE_LIMIT // 2**20
+        raise InvalidField(field, f"The picture's file is larger than {limit} MiB.", code="E-IMAGE-FILE")
+    return inputs.keep(*decode(content, field))
+
+
+def check_origin(headers: Headers, trusted: Collection[str], *, is_local: bool) -> None:
+    """Raise `ForeignOrigin` for what another site's page sends by a visitor's browser.
+
+    `trusted` are names under which this server may be reached. One that `is_local` is reached by those of the machine
+    itself only, so that no name of a stranger's can be made to mean it.
+    """
+    host = _name(headers.get("host", ""))
+    known = LOOPBACK | frozenset(trusted)
+    if is_local and host not in known:
+        raise ForeignOrigin(
+            f"This server is not known as {shortened(host)}; its owner can add that to the setting trusted_hosts."
+        )
+    origin = headers.get("origin")
+    if origin is not None and _name(origin.partition("://")[2]) not in {host, *trusted}:
+        raise ForeignOrigin(f"A page of {shortened(origin)} may not do this here.")
+
+
+def _name(netloc: str) -> str:
+    """A host without its port, in lower case; empty for none."""
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""

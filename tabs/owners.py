@@ -1,0 +1,74 @@
+"""Whose a job is: told by a secret that a browser has in a cookie, or a program in its Authorization header.
+
+Only a digest of the secret goes further, so that nobody who reads it can do what its owner can.
+"""
+
+import hashlib
+import re
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+import gradio as gr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "easel"
+COOKIE_SECONDS = 365 * 24 * 3600
+_SECRET = re.compile(r"[A-Za-z0-9_-]{20,200}")
+
+
+def owner_of(request: HTTPConnection) -> str:
+    """The owner that a request tells; all who tell none from one address are one."""
+    given = request.headers.get("authorization", "")
+    secret = given.removeprefix("Bearer ") if given.startswith("Bearer ") else request.cookies.get(COOKIE, "")
+    address = request.client.host if request.client else ""
+    return _digest(secret if _SECRET.fullmatch(secret) else f"address {address}")
+
+
+def owner_of_page(request: gr.Request | None) -> str:
+    """The owner of a page, or of a program that uses an endpoint of Gradio's: its session where it has no cookie."""
+    if request is None or request.request is None:
+        return ""
+    secret: Any = request.request.cookies.get(COOKIE, "")
+    return _digest(secret if _SECRET.fullmatch(secret) else f"session {request.session_hash}")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+class OwnerCookie:
+    """ASGI middleware that gives a browser its secret with the first page."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or _has_secret(Headers(scope=scope)):
+            return await self.app(scope, receive, send)
+        is_safe = scope["scheme"] == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers.append("set-cookie", _cookie(is_safe))
+            await send(message)
+
+        return await self.app(scope, receive, send_with_cookie)
+
+
+def _has_secret(headers: Headers) -> bool:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    return morsel is not None and _SECRET.fullmatch(morsel.value) is not None
+
+
+def _cookie(is_safe: bool) -> str:
+    """Not to be read by scripts. Over HTTPS it is also sent where the page stands in another's frame, as on Spaces."""
+    where = "SameSite=None; Secure; Partitioned" if is_safe else "SameSite=Lax"
+    return f"{COOKIE}={secrets.token_urlsafe(24)}; Max-Age={COOKIE_SECONDS}; Path=/; HttpOnly; {where}"

@@ -1,0 +1,158 @@
+"""Jobs of an engine without its worker: what is asked of their places, and what a restart leaves of them."""
+
+import time
+
+import pytest
+from PIL import Image
+
+from pipelines.engine.errors import WorkerDied
+from pipelines.engine.jobs import Failed, Finished, Job, Queued, Saved, Stopped
+from pipelines.engine.ledger import KEPT_JOBS, Ledger
+from pipelines.engine.store import JobStore
+from presets.errors import UserError
+from presets.gallery import Gallery
+from presets.requests import TextToImage
+
+HOUSE = TextToImage(prompt="a house", checkpoint="Storybook", width=64, height=64, seed=7, count=2)
+DIED = WorkerDied(1)
+
+
+def nothing(_: Job) -> None:
+    pass
+
+
+class Program:
+    """A ledger over the table in a folder, as one run of the program has it."""
+
+    def __init__(self, folder):
+        self.store = JobStore(folder / "1.sqlite")
+        self.ledger = Ledger(self.store)
+        self.ledger.restore(nothing, "libraries")
+
+    def accept(self, owner: str = "me", *, kept: bool = True) -> Job:
+        job = Job(HOUSE, nothing, owner=owner, kept=kept)
+        self.ledger.accept(job, "", ()).result()
+        return job
+
+    def begun(self) -> Job:
+        job = self.ledger.take(frozenset())
+        assert job is not None
+        return job
+
+
+@pytest.fixture
+def program(tmp_path):
+    program = Program(tmp_path)
+    yield program
+    program.store.close()
+
+
+def restarted(program: Program, folder) -> Program:
+    """The next run, after one that was killed or closed."""
+    program.store.close()
+    return Program(folder)
+
+
+def end(program: Program, job: Job) -> None:
+    program.ledger.put(job, Finished(timings={"total": 2.0}))
+
+
+def test_queued_jobs_run_on_in_order_after_a_restart(program, tmp_path):
+    jobs = [program.accept() for _ in range(3)]
+    program.ledger.move_up(jobs[2])
+    after = restarted(program, tmp_path).ledger
+    assert [job.id for job in after.line] == [jobs[0].id, jobs[2].id, jobs[1].id]
+    assert isinstance(next(iter(after.line)).last_event, Queued)
+
+
+def test_a_job_that_ran_is_next_and_fails_the_second_time(program, tmp_path):
+    program.accept()
+    running = program.begun()
+    second = restarted(program, tmp_path)
+    again = second.begun()
+    assert (again.id, again.tries) == (running.id, 2)
+    third = restarted(second, tmp_path)
+    assert len(third.ledger.line) == 0
+    failed = third.ledger.find(running.id)
+    assert failed and isinstance(failed.last_event, Failed) and failed.last_event.code == "E-WORKER"
+
+
+def test_a_program_that_is_closed_counts_no_try(program, tmp_path):
+    program.accept()
+    running = program.begun()
+    program.ledger.suspend(UserError("The program is being closed."))
+    assert isinstance(running.last_event, Failed)
+    assert Program(tmp_path).begun().tries == 1
+
+
+def test_pictures_that_were_saved_and_not_told_of_are_found(program, tmp_path):
+    job = program.accept()
+    gallery = Gallery(tmp_path / "pictures")
+    path = gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {})
+    program.begun()
+    program.ledger.put_back(DIED, "")
+    program.ledger.find_saved(program.begun(), gallery)
+    assert [(saved.index, saved.path) for saved in job.saved] == [(0, path)]
+
+
+def test_pictures_of_before_are_no_pictures_of_a_job(program, tmp_path):
+    gallery = Gallery(tmp_path / "pictures")
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {})
+    job = program.accept()
+    program.ledger.find_saved(job, gallery)
+    assert job.saved == []
+
+
+def test_a_cut_off_job_that_was_cancelled_is_not_begun_again(program):
+    job = program.accept()
+    program.begun()
+    program.ledger.cancel(job)
+    program.ledger.put_back(DIED, "")
+    assert isinstance(job.last_event, Stopped) and len(program.ledger.line) == 0
+
+
+def test_what_became_of_a_job_is_known_after_it_left_memory(program):
+    first = program.accept()
+    end(program, program.begun())
+    for _ in range(KEPT_JOBS):
+        program.accept()
+        end(program, program.begun())
+    assert first.id not in program.ledger._jobs
+    found = program.ledger.find(first.id)
+    assert found and found.state == "done"
+    assert program.ledger.find("nothing") is None
+
+
+def test_the_wait_is_estimated_from_like_jobs(program):
+    program.accept()
+    assert program.ledger.places("me")
+    first = program.begun()
+    end(program, first)
+    jobs = [program.accept() for _ in range(3)]
+    assert [program.ledger.places("me")[job.id].seconds for job in jobs] == [0.0, 2.0, 4.0]
+
+
+def test_a_job_that_nobody_waits_for_is_left_unless_it_is_kept(program):
+    left, kept = program.accept(kept=False), program.accept()
+    time.sleep(0.02)
+    assert program.ledger.left_for(0.01, also_running=False) == [left]
+    assert program.ledger.left_for(60, also_running=False) == []
+    program.ledger.keep(left)
+    assert program.ledger.left_for(0.01, also_running=False) == []
+    assert kept.state == "queued"
+
+
+def test_the_newest_of_an_owners_jobs_come_first_and_nobody_elses(program):
+    jobs = [program.accept(), program.accept("you"), program.accept()]
+    end(program, program.begun())
+    assert [job.id for job in program.ledger.of("me")] == [jobs[2].id, jobs[0].id]
+
+
+def test_what_was_done_is_counted(program):
+    program.accept()
+    job = program.begun()
+    program.ledger.put(job, Saved(index=0, path="x.png", request=HOUSE.picture(0)))
+    end(program, job)
+    program.ledger.cancel(program.accept())
+    tally = program.ledger.tally
+    assert (tally.done, tally.cancelled, tally.failed, tally.pictures) == (1, 1, 0, 1)

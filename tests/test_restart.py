@@ -1,0 +1,62 @@
+"""The whole program killed and started again: no accepted job and no finished picture is lost."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from presets.metadata import read_request
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parent.parent
+HOUSE = {"kind": "text-to-image", "prompt": "a red house", "steps": 20, "count": 3}
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@contextmanager
+def program(home: Path) -> Iterator[tuple[subprocess.Popen, httpx.Client]]:
+    """`python app.py` over `home`, and a client of it."""
+    port = free_port()
+    command = [sys.executable, "app.py", "--home", str(home), "--port", str(port), "--threads", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_until(lambda: answers(client), 120)
+            yield process, client
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_jobs_go_on_after_the_program_was_killed(tmp_path: Path):
+    with program(tmp_path) as (process, client):
+        jobs = [client.post("/api/jobs", json={**HOUSE, "seed": seed}).json()["id"] for seed in (10, 20)]
+        wait_until(lambda: client.get(f"/api/jobs/{jobs[0]}").json()["pictures"], 120)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    time.sleep(1)
+    with program(tmp_path) as (_, client):
+        wait_until(lambda: all(client.get(f"/api/jobs/{job}").json()["state"] == "done" for job in jobs), 120)
+        pictures = client.get(f"/api/jobs/{jobs[0]}").json()["pictures"]
+        assert client.get(pictures[2]["url"]).headers["content-type"] == "image/png"
+    seeds = sorted(read_request(path).request.seed for path in (tmp_path / "pictures").rglob("*.png"))
+    assert seeds == [10, 11, 12, 20, 21, 22]
