@@ -24,7 +24,7 @@ EMBEDDING = (8, 16, 48, 96)
 """Channels of what reads the control picture, each level half as large as the one before: 8x in all, as the VAE."""
 RATE = 6e-4
 EMA_DECAY = 0.998
-CHECKPOINT_SECONDS = 60
+CHECKPOINT_SECONDS = 180
 WITHOUT_SCENE, THICK, SOFT = 0.6, 0.35, 0.3
 """Shares of outlines: of the things alone, with lines three pixels wide, and blurred."""
 
