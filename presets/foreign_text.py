@@ -91,7 +91,7 @@ def _hires(pairs: Mapping[str, str]) -> dict[str, Any]:
     values = {field: told.number_of(pairs[key]) for key, field in _HIRES.items() if key in pairs}
     return {
         **values,
-        "hires_upscaler": "latent" if latent else names.get(told_name.lower(), told_name),
+        **({"hires_upscaler": "latent" if latent else names.get(told_name.lower(), told_name)} if told_name else {}),
         **({"hires_sampler": sampler} if sampler else {}),
         **({"hires_prompt": pairs["hires prompt"]} if "hires prompt" in pairs else {}),
     }
