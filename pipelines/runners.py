@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image
+from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image, upscale
 from pipelines.engine.context import Context
 from presets.control_picture import ControlPicture
 from presets.request import Request
 from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
+from presets.upscale import Upscale
 
 RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyType(
     {
@@ -17,5 +18,6 @@ RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyTy
         Inpaint: inpaint.run,
         ControlPicture: control_picture.run,
         ControlNet: controlnet.run,
+        Upscale: upscale.run,
     }
 )

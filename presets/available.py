@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict
 from presets import prompts
 from presets.errors import shortened
 from presets.names import HUB_ID, match_name, near_names, without_ending, writable
+from presets.upscale_fields import RESAMPLERS
 
 HASH_LEAST = 8
 """Hexadecimal digits that a hash must have to tell files apart. A1111 writes 10 of them, older programs 8."""
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "control model"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler"]
 
 
 class Missing(BaseModel):
@@ -44,6 +45,7 @@ class Available:
     loras: tuple[str, ...] = ()
     vaes: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
+    upscalers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -67,6 +69,10 @@ class Available:
         """The installed control model of that name."""
         return _found("control model", name, "", self.controls)
 
+    def upscaler(self, name: str) -> str | Missing:
+        """The installed upscaler of that name, or way of plain resampling."""
+        return _found("upscaler", name, "", (*self.upscalers, *RESAMPLERS))
+
 
 def localised(
     values: Mapping[str, Any],
@@ -84,6 +90,9 @@ def localised(
         _put(own, "checkpoint", available.checkpoint(checkpoint, checkpoint_hash, of_hub=of_hub), missing)
     if isinstance(vae, str) and vae:
         _put(own, "vae", available.vae(vae), missing)
+    upscaler = values.get("upscaler")
+    if isinstance(upscaler, str) and upscaler:
+        _put(own, "upscaler", available.upscaler(upscaler), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()

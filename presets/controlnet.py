@@ -92,6 +92,8 @@ class ControlNet(Drawing, FromUnits):
 
     def settled(self, installed: "Installed") -> "ControlNet":
         settled = super().settled(installed)
+        for unit in settled.units:
+            installed.check_preprocessor(unit.preprocessor)
         names = installed.controls([unit.control for unit in settled.units], settled.checkpoint)
         units = tuple(unit.model_copy(update={"control": names[unit.control]}) for unit in settled.units)
         return settled.model_copy(update={"units": units})

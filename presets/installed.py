@@ -33,6 +33,10 @@ class Installed(Protocol):
         """The listed VAE, if it fits the checkpoint."""
         ...
 
+    def upscaler(self, name: str) -> str:
+        """The listed name of a model that makes pictures larger, or of plain resampling; "" is the model that ships."""
+        ...
+
     def check_preprocessor(self, name: Name) -> None:
         """Raise if what the preprocessor loads is not here and cannot come."""
         ...

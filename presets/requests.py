@@ -16,6 +16,7 @@ from presets.controlnet import ControlNet
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
+from presets.upscale import Upscale
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
@@ -137,7 +138,7 @@ def _times(size: tuple[int, int]) -> str:
 AnyDrawing = TextToImage | ImageToImage | Inpaint | ControlNet
 """All kinds that draw with a checkpoint."""
 
-AnyRequest = Annotated[AnyDrawing | ControlPicture, Field(discriminator="kind")]
+AnyRequest = Annotated[AnyDrawing | ControlPicture | Upscale, Field(discriminator="kind")]
 """The union of all kinds, told apart by `kind`."""
 
 KINDS: dict[str, type[AnyRequest]] = {
@@ -146,4 +147,5 @@ KINDS: dict[str, type[AnyRequest]] = {
     "inpaint": Inpaint,
     "controlnet": ControlNet,
     "control-picture": ControlPicture,
+    "upscale": Upscale,
 }

@@ -13,6 +13,7 @@ from presets.control_picture import ControlPicture
 from presets.errors import InvalidField, UserError
 from tabs import markup
 from tabs.output import Updates
+from tabs.owners import owner_of_page
 from tabs.run import submit, waiting_line
 from tabs.uploads import reference
 
@@ -34,9 +35,10 @@ def preview(
     is a job like any other: it waits its turn, lies in the gallery, and is cancelled when the page is closed.
     """
 
-    async def run(*values: Any) -> AsyncGenerator[Updates, None]:
+    async def run(page: gr.Request, *values: Any) -> AsyncGenerator[Updates, None]:
         try:
-            job = await submit(engine, asked_for(engine, dict(zip(settings, values, strict=True))))
+            asked = asked_for(engine, dict(zip(settings, values, strict=True)))
+            job = await submit(engine, asked, owner=owner_of_page(page), kept=False)
         except UserError as problem:
             yield {status: markup.error(str(problem))}
             return

@@ -44,7 +44,8 @@ class UnitForm(Form[Any]):
 
 def build(engine: Engine, form: Form) -> None:
     """Put the field `units` here."""
-    units = [_unit(engine, form, number) for number in range(1, UNITS + 1)]
+    with gr.Column(elem_id=form.element_id("units")):
+        units = [_unit(engine, form, number) for number in range(1, UNITS + 1)]
     problems = gr.HTML(
         problem_lines(engine.controls()), elem_id=form.element_id("control-problems"), elem_classes="note"
     )

@@ -117,8 +117,7 @@ class Output:
             self.record: json.dumps(record(saved), indent=2, ensure_ascii=False),
         }
 
-    @staticmethod
-    def stage_of(pictures: Pictures, index: int) -> str:
+    def stage_of(self, pictures: Pictures, index: int) -> str:
         """The stage with picture `index` of the session, or empty where there is none yet."""
         if index >= len(pictures):
             return markup.empty_stage()

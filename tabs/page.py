@@ -31,6 +31,7 @@ from tabs import (
     sessions,
     text_to_image,
     theme,
+    upscale,
 )
 from tabs.calls import CheckedCalls
 from tabs.form import Form
@@ -53,6 +54,7 @@ TABS = {
     "inpaint": inpaint.build,
     "controlnet": controlnet.build,
     "control-picture": control_picture.build,
+    "upscale": upscale.build,
 }
 """Kind of request -> what lays out its tab, in the page's order."""
 
@@ -102,7 +104,8 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
     button = picture_info.target(info, form.kind.title, kind)
 
     def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
-        begun = sending.begun_with(form, reference(form.store, file, "image")) if file and form.store else {}
+        given = reference(form.store, file, "image") if file and form.store else None
+        begun = sending.begun_with(form, given, found.request) if given else {}
         pictures = {name: value for name, value in begun.items() if name not in found.settings}
         return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 

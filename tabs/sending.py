@@ -6,11 +6,12 @@ from typing import Any
 import gradio as gr
 
 from pipelines.engine.jobs import Saved
+from presets.control_picture import ControlPicture
 from presets.controlnet import ControlUnit, FromUnits
 from presets.errors import UserError
 from presets.images import ImageRef
 from presets.parts import parts_with_pictures, picture_fields
-from presets.request import FromPicture
+from presets.request import FromPicture, Request
 from tabs.form import Form
 from tabs.output import Pictures
 from tabs.tab import Tab
@@ -52,14 +53,16 @@ def sent(saved: Saved, form: Form) -> dict[str, Any]:
     values = {name: getattr(saved.request, name) for name in common if name not in ("kind", *pictures)}
     if issubclass(form.kind, FromPicture | FromUnits):
         values |= dict.fromkeys([name for name in _SIZE if name in values])
-        values |= begun_with(form, _kept(saved, form))
+        values |= begun_with(form, _kept(saved, form), saved.request)
     return values
 
 
-def begun_with(form: Form, picture: ImageRef) -> dict[str, Any]:
-    """The fields of `form` that make it begin with `picture`; where it follows pictures, with the outlines of it."""
+def begun_with(form: Form, picture: ImageRef, made_by: Request | None) -> dict[str, Any]:
+    """The fields of `form` that make it begin with `picture`; where it follows pictures, with the outlines of it, or
+    the picture as it is where `made_by` made a control picture."""
     if issubclass(form.kind, FromUnits):
-        return {"units": (ControlUnit(picture=picture, preprocessor="canny"),)}
+        preprocessor = "none" if isinstance(made_by, ControlPicture) else "canny"
+        return {"units": (ControlUnit(picture=picture, preprocessor=preprocessor),)}
     return {"image": picture} if issubclass(form.kind, FromPicture) else {}
 
 

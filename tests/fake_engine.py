@@ -58,6 +58,9 @@ class FakeInventory:
     def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
         return name
 
+    def upscaler(self, name: str) -> str:
+        return name or "twice"
+
     def check_preprocessor(self, name: Name) -> None:
         if PREPROCESSORS[name].weights:
             raise UserError(f"{name} needs weights.", code="E-PREPROCESSOR-MISSING", field="preprocessor")
@@ -175,6 +178,9 @@ class FakeEngine:
 
     def controls(self) -> Sequence[ControlInfo]:
         return self.followers
+
+    def upscalers(self) -> Sequence[str]:
+        return ("twice", "lanczos", "nearest")
 
     def problems(self) -> Sequence[str]:
         return self.unusable

@@ -14,6 +14,8 @@ from presets.errors import UserError
 from presets.metadata import read_request
 from presets.preprocessors import PREPROCESSORS
 from presets.requests import ControlPicture
+from tabs.command_line import parse_arguments, run_request
+from tests.bad_pictures import REFUSED
 from tests.pixels import drawn, pixels
 from tests.scenes import house
 
@@ -77,6 +79,25 @@ def test_offline_they_are_refused_by_the_command_line_at_once(photo, tmp_path):
     done = command(tmp_path, "--offline", "control-picture", f"--image={photo}", "--preprocessor=mlsd")
     assert done.returncode == 2
     assert done.stderr.endswith("[E-PREPROCESSOR-MISSING]\n") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_command_line_refuses_what_is_no_picture_in_one_line(real_engine, tmp_path, capsys, name):
+    content, code, words = REFUSED[name]
+    (tmp_path / "picture.png").write_bytes(content)
+    assert run_request(real_engine, parse_arguments(["control-picture", f"--image={tmp_path / 'picture.png'}"])) == 2
+    told = capsys.readouterr().err
+    assert words in told and told.endswith(f"[{code}]\n") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "CMYK", "I;16"])
+def test_odd_pictures_are_looked_at_and_a_good_job_passes_after_them(real_engine, tmp_path, mode):
+    image = house().convert("L").convert("I;16") if mode == "I;16" else house().convert(mode)
+    image.save(tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png"))
+    (path,) = tmp_path.iterdir()
+    target = tmp_path / "made.png"
+    assert run_request(real_engine, parse_arguments(["control-picture", f"--image={path}", f"--output={target}"])) == 0
+    assert pixels([target]).shape == (1, 128, 128, 3)
 
 
 def test_the_command_line_lists_the_preprocessors(tmp_path):

@@ -2,10 +2,11 @@
 
     python -m training.make_thumbnails [KIND ...]
 
-Draws each preset that names the starter or needs no weights at all, and puts a WebP of 128 pixels beside its file.
+Draws each preset for what ships or that needs no weights at all, and puts a WebP of 128 pixels beside its file.
 Presets of kinds that are given a picture are given what the first one of text to image draws, with a mask over its
 middle unless they extend it. Control units are given its outlines, as a drawing on paper where they are to be inverted,
-or the picture itself where they look for outlines of their own.
+or the picture itself where they look for outlines of their own. Of a picture made larger the middle is shown, its left
+half as it was.
 """
 
 import sys
@@ -19,20 +20,28 @@ from PIL import Image, ImageOps
 
 from pipelines.engine.local import LocalEngine
 from presets.checks import parse
-from presets.library import BUILTIN, Library, Preset, thumbnail_of
+from presets.library import BUILTIN, THUMBNAIL_SIDE, Library, Preset, thumbnail_of
 from presets.preprocessors import PREPROCESSORS
 from presets.requests import KINDS
 from presets.settings import Settings
+from presets.upscale_fields import RESAMPLERS
 
+SHIPPED = {"storybook", "storybook-x2", *RESAMPLERS}
 GIVEN = ("text-to-image", "01-house")
+ROOF = 0.3
+"""Where a house's roof is, as a share of the picture's height."""
 MASKED = 0.08, 0.2, 0.95, 0.9
 """Left, top, right and bottom of the mask, as shares of the picture."""
 
 
 def drawable(kinds: list[str]) -> list[Preset]:
-    """Built-in presets for the starter, and those that need no weights."""
+    """Built-in presets for what ships, and those that need no weights."""
     presets = [preset for kind in kinds for preset in Library().presets(kind)]
-    return [preset for preset in presets if preset.values.get("checkpoint") == "storybook" or _is_plain(preset)]
+    return [preset for preset in presets if _made_with(preset) in SHIPPED or _is_plain(preset)]
+
+
+def _made_with(preset: Preset) -> object:
+    return preset.values.get("checkpoint", preset.values.get("upscaler"))
 
 
 def _is_plain(preset: Preset) -> bool:
@@ -71,6 +80,18 @@ def given_pictures(engine: LocalEngine) -> dict[str, Any]:
     return {name: engine.inputs.keep(image) for name, image in given.items()}
 
 
+def beside(before: Image.Image, after: Path) -> Path:
+    """The middle of a picture that was made larger, its left half plainly stretched; as a file beside it."""
+    with Image.open(after) as image:
+        larger = image.convert("RGB")
+    larger.paste(before.resize(larger.size, Image.Resampling.NEAREST).crop((0, 0, larger.width // 2, larger.height)))
+    side = max(THUMBNAIL_SIDE, larger.width // 4)
+    left, top = (larger.width - side) // 2, int(larger.height * ROOF)
+    target = after.with_name("middle.png")
+    larger.crop((left, top, left + side, top + side)).save(target)
+    return target
+
+
 def main(kinds: list[str]) -> int:
     with tempfile.TemporaryDirectory() as home:
         engine = LocalEngine(Settings(home=Path(home), preview_interval=0)).start()
@@ -78,7 +99,10 @@ def main(kinds: list[str]) -> int:
             pictures = given_pictures(engine)
             for preset in drawable(kinds or list(KINDS)):
                 target = BUILTIN / preset.kind / f"{preset.name}.webp"
-                target.write_bytes(thumbnail_of(draw(engine, preset, pictures)))
+                picture = draw(engine, preset, pictures)
+                if preset.kind == "upscale":
+                    picture = beside(engine.inputs.open(pictures["image"]), picture)
+                target.write_bytes(thumbnail_of(picture))
                 print(f"{target.relative_to(BUILTIN)}: {target.stat().st_size:,} bytes", flush=True)
         finally:
             engine.close()

@@ -47,8 +47,8 @@ class UpscalerRecipe:
     scale: int = 2
     features: int = 32
     layers: int = 12
-    steps: int = 9000
-    batch: int = 16
+    steps: int = 6400
+    batch: int = 8
     learning_rate: float = 1e-3
     pool: int = 192
     sides: tuple[int, ...] = (96, 128, 128, 192)

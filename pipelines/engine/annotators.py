@@ -27,7 +27,8 @@ class Annotators:
 
     def list(self) -> tuple[PreprocessorInfo, ...]:
         """All preprocessors, and whether what they need is on this machine."""
-        return tuple(self._info(name) for name in PREPROCESSORS)
+        here = tuple(self._walk())
+        return tuple(_info(name, here) for name in PREPROCESSORS)
 
     def check(self, name: Name) -> None:
         """Raise `PreprocessorMissing` if the preprocessor cannot work, as far as can be told without the network."""
@@ -37,7 +38,7 @@ class Annotators:
 
     def find(self, weights: Weights) -> tuple[Path, ...] | None:
         """The files on this machine, in their order; None if any is missing."""
-        found = self._found(weights)
+        found = _found(weights, tuple(self._walk()))
         return tuple(path for path in found if path) if all(found) else None
 
     def fetch(self, name: Name, report: Callable[[Event], None]) -> tuple[Path, ...]:
@@ -46,7 +47,9 @@ class Annotators:
         weights = PREPROCESSORS[name].weights
         assert weights
         self.check(name)
-        found = self._found(weights)
+        found = _found(weights, tuple(self._walk()))
+        if weights.architecture and not all(found):  # its files belong into one folder
+            found = [None] * len(weights.files)
         wanted = [file for file, path in zip(weights.files, found, strict=True) if path is None]
         try:
             fetched = iter(download_files(weights.repository, wanted, report) if wanted else ())
@@ -54,43 +57,11 @@ class Annotators:
         except HUB_PROBLEMS as problem:
             raise self._missing(name, weights, reason_of(problem)) from problem
 
-    def _info(self, name: Name) -> PreprocessorInfo:
-        row = PREPROCESSORS[name]
-        return PreprocessorInfo(
-            name=name,
-            title=row.title,
-            help=row.help,
-            parameters=row.parameters,
-            needs=row.weights.names if row.weights else (),
-            repository=row.weights.repository if row.weights else "",
-            is_here=row.weights is None or self.find(row.weights) is not None,
-        )
-
     def _missing(self, name: Name, weights: Weights, reason: str) -> PreprocessorMissing:
-        missing = [file for file in weights.names if not self._file(weights, file)]
+        here = {path.name for path in self._walk()} if not weights.architecture else ()
+        missing = [file for file in weights.names if file not in here]
         folder = self._roots[0] / FOLDER
         return PreprocessorMissing(PREPROCESSORS[name].title, missing, folder, weights.repository, reason)
-
-    def _found(self, weights: Weights) -> Sequence[Path | None]:
-        if weights.architecture and (folder := self._folder(weights)):
-            return folder
-        return [self._file(weights, file) or cached_file(weights.repository, file) for file in weights.files]
-
-    def _file(self, weights: Weights, file: str) -> Path | None:
-        """The first of that name; none for what only a whole folder tells apart."""
-        names = (path for path in self._walk() if path.name == file.rsplit("/", 1)[-1])
-        return None if weights.architecture else next(names, None)
-
-    def _folder(self, weights: Weights) -> tuple[Path, ...] | None:
-        """The files in a whole folder of that architecture, in the one with the repository's name where there are
-        several."""
-        here = set(self._walk()) if weights.architecture else set()
-        folders = sorted({path.parent for path in here}, key=lambda folder: (folder.name != weights.names[0], folder))
-        for folder in folders:
-            files = tuple(folder / file for file in weights.files)
-            if here.issuperset(files) and weights.architecture in _architectures(folder / "config.json"):
-                return files
-        return None
 
     def _walk(self) -> Iterator[Path]:
         """Regular files that lie in the folders, those of the first folder first. Links may lead to any folder of
@@ -109,3 +80,35 @@ def _architectures(config: Path) -> list[str]:
         if config.stat().st_size <= CONFIG_LIMIT:
             return [str(name) for name in json.loads(config.read_text(encoding="utf-8")).get("architectures") or ()]
     return []
+
+
+def _info(name: Name, here: Sequence[Path]) -> PreprocessorInfo:
+    row = PREPROCESSORS[name]
+    return PreprocessorInfo(
+        name=name,
+        title=row.title,
+        help=row.help,
+        parameters=row.parameters,
+        needs=row.weights.names if row.weights else (),
+        repository=row.weights.repository if row.weights else "",
+        is_here=row.weights is None or all(_found(row.weights, here)),
+    )
+
+
+def _found(weights: Weights, here: Sequence[Path]) -> Sequence[Path | None]:
+    """Each of the files among those that are `here`, or in the Hub's cache; None where it is in neither."""
+    if weights.architecture:
+        local = _folder(weights, here) or (None,) * len(weights.files)
+    else:
+        local = [next((path for path in here if path.name == name), None) for name in weights.names]
+    return [path or cached_file(weights.repository, file) for path, file in zip(local, weights.files, strict=True)]
+
+
+def _folder(weights: Weights, here: Sequence[Path]) -> tuple[Path, ...] | None:
+    """The files in a whole folder of that architecture; of several, in the one with the repository's name."""
+    folders = sorted({path.parent for path in here}, key=lambda folder: (folder.name != weights.names[0], folder))
+    for folder in folders:
+        files = tuple(folder / file for file in weights.files)
+        if set(here).issuperset(files) and weights.architecture in _architectures(folder / "config.json"):
+            return files
+    return None

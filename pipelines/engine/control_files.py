@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.engine.catalog import Catalog
-from pipelines.engine.errors import ControlFamily, ControlNotFound, ControlUnusable
+from pipelines.engine.errors import ControlFamily, ControlNotFound, ControlUnusable, NoControl
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
 from pipelines.engine.jobs import ControlInfo
@@ -104,7 +104,7 @@ class ControlFiles:
         for file in found.values():
             if isinstance(file, ControlFile) and file.family == model.family and file.width == model.width:
                 return file
-        raise ControlNotFound("", (), f"No control model here is for {model.name}: put one into models/{FOLDER}.")
+        raise NoControl(model.name, FOLDER)
 
     def _all(self) -> Iterator[tuple[str, ControlFile | UserError]]:
         for name, (path, reason) in _without_variants(self._catalog.files(FOLDER)).items():

@@ -10,12 +10,16 @@
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
     +-- VaeNotFound           no VAE of that name                      E-VAE-UNKNOWN
     +-- VaeRefused            a VAE that cannot be used here           E-VAE
+    +-- UpscalerNotFound      no upscaler of that name                 E-UPSCALER
+    +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
+    |                                                                  E-MODEL-PATH
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
     +-- LoraShape             a LoRA that does not fit the checkpoint  E-LORA-SHAPE
     +-- LoraNumbers           a LoRA that holds NaN or infinity        E-NAN
     +-- ControlNotFound       no control model of that name            E-CONTROL-UNKNOWN
+    +-- NoControl             no control model for the checkpoint      E-CONTROL-UNKNOWN
     +-- ControlUnusable       a control model that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- ControlFamily         one that is for another checkpoint       E-CONTROL-FAMILY
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
@@ -41,6 +45,17 @@ KILLED = -9
 
 class Cancelled(Exception):
     """Raised inside a job where it reports, once it has been cancelled."""
+
+
+class NotListed(UserError):
+    """No `what` of that name is in its list; `near` are names that are, the nearest first."""
+
+    what: str
+    of_field: str
+
+    def __init__(self, name: str, near: Sequence[str] = ()):
+        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        super().__init__(f"No {self.what} is called {shortened(name)}.{hint}", field=self.of_field)
 
 
 class ModelNotFound(UserError):
@@ -102,12 +117,9 @@ class ModelUnsafe(UserError):
         super().__init__(f"{shortened(name)} was not opened: {reason}.", field="checkpoint")
 
 
-class VaeNotFound(UserError):
+class VaeNotFound(NotListed):
     code = "E-VAE-UNKNOWN"
-
-    def __init__(self, name: str, near: Sequence[str] = ()):
-        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
-        super().__init__(f"No VAE is called {shortened(name)}.{hint}", field="vae")
+    what, of_field = "VAE", "vae"
 
 
 class VaeRefused(UserError):
@@ -117,12 +129,21 @@ class VaeRefused(UserError):
         super().__init__(f"The VAE {shortened(name)} cannot be used: {reason}.", field="vae")
 
 
-class LoraNotFound(UserError):
-    code = "E-LORA-UNKNOWN"
+class UpscalerNotFound(NotListed):
+    code = "E-UPSCALER"
+    what, of_field = "upscaler", "upscaler"
 
-    def __init__(self, name: str, near: Sequence[str] = ()):
-        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
-        super().__init__(f"No LoRA is called {shortened(name)}.{hint}", field="loras")
+
+class UpscalerRefused(UserError):
+    code = "E-MODEL-CORRUPT"
+
+    def __init__(self, name: str, reason: str, code: str | None = None):
+        super().__init__(f"The upscaler {shortened(name)} cannot be used: {reason}.", code=code, field="upscaler")
+
+
+class LoraNotFound(NotListed):
+    code = "E-LORA-UNKNOWN"
+    what, of_field = "LoRA", "loras"
 
 
 class LoraUnusable(UserError):
@@ -157,12 +178,20 @@ class LoraNumbers(UserError):
         )
 
 
-class ControlNotFound(UserError):
+class ControlNotFound(NotListed):
+    code = "E-CONTROL-UNKNOWN"
+    what, of_field = "control model", "units"
+
+
+class NoControl(UserError):
+    """No control model is for the checkpoint `checkpoint`; they are looked for in `folder` of the models."""
+
     code = "E-CONTROL-UNKNOWN"
 
-    def __init__(self, name: str, near: Sequence[str] = (), message: str = ""):
-        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
-        super().__init__(message or f"No control model is called {shortened(name)}.{hint}", field="units")
+    def __init__(self, checkpoint: str, folder: str):
+        super().__init__(
+            f"No control model here is for {shortened(checkpoint)}: put one into models/{folder}.", field="units"
+        )
 
 
 class ControlUnusable(UserError):

@@ -7,21 +7,29 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
+from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import InvalidField
 from presets.installed import Checkpoint
 from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog`, the files of `loras`, `controls` and `annotators`; no picture may be drawn with more
-    than `pixel_limit` pixels."""
+    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers` and `annotators`; no picture may be
+    drawn with more than `pixel_limit` pixels."""
 
     def __init__(
-        self, catalog: Catalog, loras: LoraFiles, controls: ControlFiles, annotators: Annotators, pixel_limit: int
+        self,
+        catalog: Catalog,
+        loras: LoraFiles,
+        controls: ControlFiles,
+        upscalers: UpscalerFiles,
+        annotators: Annotators,
+        pixel_limit: int,
     ):
         self._catalog = catalog
         self._loras = loras
         self._controls = controls
+        self._upscalers = upscalers
         self._annotators = annotators
         self._pixel_limit = pixel_limit
 
@@ -44,6 +52,9 @@ class Inventory:
         file = self._catalog.find_vae(name)
         file.check_family(FAMILIES[self._catalog.find(checkpoint).family])
         return file.name
+
+    def upscaler(self, name: str) -> str:
+        return self._upscalers.listed(name)
 
     def check_preprocessor(self, name: Name) -> None:
         self._annotators.check(name)

@@ -354,6 +354,10 @@ class Engine(Protocol):
         """Names of the VAEs that can be chosen instead of a checkpoint's own."""
         ...
 
+    def upscalers(self) -> Sequence[str]:
+        """What can make pictures larger: models, the one that ships first, then ways of plain resampling."""
+        ...
+
     def problems(self) -> Sequence[str]:
         """A sentence for each file among the checkpoints that cannot be used."""
         ...

@@ -38,6 +38,7 @@ from pipelines.engine.model import Model
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.store import JobNotWritten, JobStore
 from pipelines.engine.tokens import TokenCounter
+from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
@@ -84,8 +85,10 @@ class LocalEngine:
         self._catalog = catalog_of(settings)
         self._loras = LoraFiles(self._catalog)
         self._controls = ControlFiles(self._catalog)
+        self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
-        self._inventory = Inventory(self._catalog, self._loras, self._controls, self._annotators, settings.pixel_limit)
+        files = (self._loras, self._controls, self._upscalers, self._annotators)
+        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -197,6 +200,9 @@ class LocalEngine:
 
     def controls(self) -> Sequence[ControlInfo]:
         return self._controls.list()
+
+    def upscalers(self) -> Sequence[str]:
+        return self._upscalers.names()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]

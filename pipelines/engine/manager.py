@@ -30,6 +30,8 @@ from pipelines.engine.model import Model
 from pipelines.engine.offload import largest_block, offloaded
 from pipelines.engine.plans import Demand, Plan, decoding_bytes, plans_for
 from pipelines.engine.policy import Attention, Policy
+from pipelines.engine.upscaler_files import UpscalerFiles
+from pipelines.engine.upscalers import Upscaler, Upscalers
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.vae_tiling import tiling
 from pipelines.engine.weights import read_ahead
@@ -92,6 +94,7 @@ class PipelineManager:
         self._adapters = Adapters(LoraFiles(catalog))
         self._controls = ControlFiles(catalog)
         self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
+        self._upscalers = Upscalers(UpscalerFiles(catalog), self._cache, policy)
         self._last: _Use | None = None
         self._failed: dict[CheckpointKey, _Use] = {}
 
@@ -144,6 +147,12 @@ class PipelineManager:
         finally:
             holding.pins -= 1
             self._settle(holding)
+
+    def upscaler(self, name: str, report: Report = _no_report) -> contextlib.AbstractContextManager[Upscaler]:
+        """As a `with`: the upscaling model `name`, ready to run and pinned. Raises `UpscalerNotFound` and
+        `UpscalerRefused`."""
+        self._last = None
+        return self._upscalers.ready(name, report)
 
     @contextlib.contextmanager
     def _with_vae(self, name: str, holding: Holding, model: Model, plan: Plan) -> Iterator[Components]:

@@ -149,10 +149,16 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     return members
 
 
+_UNDER = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+"""Where those who train upscalers put the tensors, the ones to prefer first."""
+
+
 def _tensors(value: Any) -> dict[str, _Tensor]:
-    """The tensors of what the program built: a dictionary, or one under "state_dict"."""
-    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
-        value = value["state_dict"]
+    """The tensors of what the program built: a dictionary, or one under a name that such have."""
+    for key in _UNDER:
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+            break
     tensors = value if isinstance(value, dict) else {}
     return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, _Tensor)}
 

@@ -6,8 +6,8 @@ from presets.gallery import Gallery
 from presets.images import ImageRef
 from presets.metadata import read_request
 from presets.preprocessors import PARAMETERS
-from presets.requests import ControlPicture
-from tests.fake_engine import FakeInventory
+from presets.requests import ControlNet, ControlPicture
+from tests.fake_engine import STORYBOOK, FakeInventory
 from tests.scenes import house
 
 PHOTO = ImageRef(sha256="ab" * 32, width=640, height=400)
@@ -63,3 +63,10 @@ def test_a_saved_control_picture_carries_its_request_and_is_found_by_its_name(tm
     assert read_request(path).request == asked(preprocessor="recolor-luminance", gamma=0.5)
     assert path.name == "000001-control-picture.png"
     assert [len(gallery.search(words)) for words in ("luminance", "control recolour", "canny")] == [1, 1, 0]
+
+
+def test_what_a_control_unit_lacks_is_told_before_anything_is_queued():
+    units = ({"picture": PHOTO, "preprocessor": "openpose"},)
+    with pytest.raises(UserError) as caught:
+        ControlNet(prompt="a dancer", units=units).settled(FakeInventory(STORYBOOK))
+    assert caught.value.code == "E-PREPROCESSOR-MISSING"

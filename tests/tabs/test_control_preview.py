@@ -25,7 +25,7 @@ class Page:
 
     def run(self, *values) -> list[dict]:
         async def collect() -> list[dict]:
-            return [updates async for updates in self.click(*values)]
+            return [updates async for updates in self.click(None, *values)]
 
         return asyncio.run(collect())
 
@@ -77,7 +77,7 @@ def test_closing_the_page_cancels_the_job(tmp_path, photo):
     page = Page(tmp_path / "pictures", step_seconds=5)
 
     async def leave() -> None:
-        updates = page.click(photo, "canny", 50)
+        updates = page.click(None, photo, "canny", 50)
         await anext(updates)
         await updates.aclose()
 

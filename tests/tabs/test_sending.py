@@ -7,7 +7,7 @@ from PIL import Image
 from pipelines.engine.jobs import Saved
 from presets.drawing import LoraUse
 from presets.inputs import Inputs
-from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.requests import ControlNet, ControlPicture, ImageToImage, Inpaint, TextToImage
 from tabs.form import Form
 from tabs.sending import sent
 
@@ -49,6 +49,13 @@ def test_a_strength_stays_where_another_is_usual(saved, inputs):
     reference = inputs.add(saved.path)
     redrawn = saved.model_copy(update={"request": ImageToImage(image=reference, prompt="a cat", strength=0.3)})
     assert "strength" not in sent(redrawn, Form(Inpaint, inputs))
+
+
+def test_a_control_picture_is_followed_as_it_is_and_another_by_its_outlines(saved, inputs):
+    made = saved.model_copy(update={"request": ControlPicture(image=inputs.add(saved.path), preprocessor="invert")})
+    for picture, preprocessor in ((made, "none"), (saved, "canny")):
+        (unit,) = sent(picture, Form(ControlNet, inputs))["units"]
+        assert (unit.preprocessor, unit.picture.size) == (preprocessor, (128, 64))
 
 
 def test_a_picture_that_is_gone_is_told(saved, inputs):

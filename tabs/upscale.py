@@ -1,0 +1,69 @@
+"""The tab that makes a picture larger."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from pipelines.engine.jobs import Engine
+from presets.errors import UserError
+from presets.upscale import Upscale
+from tabs import markup
+from tabs.comparison import Comparison
+from tabs.form import Form
+from tabs.run import connect
+from tabs.tab import Tab
+from tabs.updates import on_page_load, update
+
+
+def build(engine: Engine) -> Tab:
+    form = Form(Upscale, engine.inputs)
+    with gr.Row(elem_classes="workspace"):
+        with gr.Column(elem_classes="words"):
+            form.widget("image")
+            with gr.Row(elem_classes="run-buttons"):
+                upscale = gr.Button(
+                    "Upscale", variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3
+                )
+                cancel = gr.Button(
+                    "Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90
+                )
+        with gr.Column(elem_classes="settings"):
+            _settings(engine, form)
+        with gr.Column(elem_classes="result"):
+            output = Comparison(form, engine.inputs)
+    connect(engine, form, output, upscale, cancel)
+    output.connect(form)
+    return Tab(form, output)
+
+
+def _settings(engine: Engine, form: Form[Upscale]) -> None:
+    names = engine.upscalers()
+    upscaler = form.widget("upscaler", choices=list(names), value=next(iter(names), None))
+    assert isinstance(upscaler, gr.Dropdown)
+    for event in (on_page_load, upscaler.focus):
+        update(event, lambda: gr.update(choices=list(engine.upscalers())), None, upscaler)
+    factor = form.widget("factor")
+    note = gr.HTML(elem_id=form.element_id("size"), elem_classes="note")
+    with gr.Accordion("Advanced", open=False, elem_id=form.element_id("advanced"), elem_classes="advanced"), gr.Row():
+        form.widget("tile", min_width=100)
+        form.widget("overlap", min_width=100)
+
+    def sizes(*values: Any) -> str:
+        return size_line(form, values)
+
+    for widget in (form.widgets["image"], factor):
+        update(widget.change, sizes, form.inputs, note)
+
+
+def size_line(form: Form[Upscale], values: Sequence[Any]) -> str:
+    """From which size to which; what is wrong with it, where it is too large; empty without a picture."""
+    try:
+        given = form.given(values)
+        if given.get("image") is None:
+            return ""
+        request = form.request(values)
+    except UserError as problem:
+        return markup.error(str(problem))
+    (width, height), (wide, high) = request.image.size, request.picture_size
+    return f"<p>{width} × {height} becomes {wide} × {high} pixels.</p>"
