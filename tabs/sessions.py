@@ -19,8 +19,8 @@ from gradio.queueing import Queue
 from gradio.utils import LRUCache
 
 SESSIONS = 2000
-"""Above which idle ones are forgotten; so many, of those that were used last, keep their state. Those whose events run or
-wait are fewer: see `RUNNING_EVENTS` in page.py."""
+"""Above which idle ones are forgotten; so many, of those that were used last, keep their state. Those whose events run
+or wait are fewer: see `RUNNING_EVENTS` in page.py."""
 
 
 def guard(page: gr.Blocks) -> None:
