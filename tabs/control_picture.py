@@ -6,7 +6,7 @@ from pipelines.engine.jobs import Engine
 from presets.control_picture import ControlPicture
 from presets.preprocessors import PARAMETERS
 from tabs import preprocessing
-from tabs.form import Form
+from tabs.form import Form, run_buttons
 from tabs.output import Output
 from tabs.run import connect
 from tabs.tab import Tab
@@ -18,13 +18,7 @@ def build(engine: Engine) -> Tab:
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
             form.widget("image")
-            with gr.Row(elem_classes="run-buttons"):
-                make = gr.Button(
-                    "Generate", variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3
-                )
-                cancel = gr.Button(
-                    "Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90
-                )
+            make, cancel = run_buttons(form)
         with gr.Column(elem_classes="settings"):
             _settings(engine, form)
         with gr.Column(elem_classes="result"):

@@ -11,7 +11,7 @@ from presets.errors import UserError
 from presets.fields import RANDOM_SEED
 from presets.samplers import SCHEDULES_OF
 from tabs import checkpoint, loras, styles
-from tabs.form import Form
+from tabs.form import Form, run_buttons
 from tabs.output import Output, Pictures
 from tabs.run import connect
 from tabs.updates import update
@@ -27,7 +27,7 @@ def build(engine: Engine, form: Form, *, given: Place | None, settings: Place | 
         with gr.Column(elem_classes="words"):
             _put(given, engine, form)
             counters = {name: _prompt(form, name, hint) for name, hint in _HINTS.items()}
-            generate, cancel = _buttons(form)
+            generate, cancel = run_buttons(form)
         with gr.Column(elem_classes="settings"):
             chosen = checkpoint.build(engine, form)
             _put(settings, engine, form)
@@ -58,16 +58,6 @@ def _prompt(form: Form, name: str, placeholder: str) -> gr.HTML:
     with gr.Column(elem_classes="counted"):
         form.widget(name, placeholder=placeholder)
         return gr.HTML(elem_classes="token-count", elem_id=form.element_id(name) + "-tokens")
-
-
-def _buttons(form: Form) -> tuple[gr.Button, gr.Button]:
-    """Generate and Cancel."""
-    with gr.Row(elem_classes="run-buttons"):
-        generate = gr.Button(
-            "Generate", variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3
-        )
-        cancel = gr.Button("Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90)
-    return generate, cancel
 
 
 def _seed(form: Form) -> tuple[gr.Button, gr.Button]:

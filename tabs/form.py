@@ -169,6 +169,14 @@ class Form(Generic[RequestType]):
         return None
 
 
+def run_buttons(form: Form, text: str = "Generate") -> tuple[gr.Button, gr.Button]:
+    """Put here what runs the form's request, called `text`, and what cancels it."""
+    with gr.Row(elem_classes="run-buttons"):
+        run = gr.Button(text, variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3)
+        cancel = gr.Button("Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90)
+    return run, cancel
+
+
 def _component(
     schema: Mapping[str, Any],
     common: dict[str, Any],

@@ -10,7 +10,7 @@ from presets.errors import UserError
 from presets.upscale import Upscale
 from tabs import markup
 from tabs.comparison import Comparison
-from tabs.form import Form
+from tabs.form import Form, run_buttons
 from tabs.run import connect
 from tabs.tab import Tab
 from tabs.updates import on_page_load, update
@@ -21,13 +21,7 @@ def build(engine: Engine) -> Tab:
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
             form.widget("image")
-            with gr.Row(elem_classes="run-buttons"):
-                upscale = gr.Button(
-                    "Upscale", variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3
-                )
-                cancel = gr.Button(
-                    "Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90
-                )
+            upscale, cancel = run_buttons(form, "Upscale")
         with gr.Column(elem_classes="settings"):
             _settings(engine, form)
         with gr.Column(elem_classes="result"):
