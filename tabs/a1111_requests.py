@@ -31,7 +31,8 @@ def request_of(engine: Engine, given: Mapping[str, Any], checkpoint: str, from_p
     """The request that a call means. Raises `UserError`. What is not given is as everywhere in Easel."""
     values = {own: given[name] for name, own in _SAME.items() if given.get(name) is not None}
     values |= sampling(given.get("sampler_name") or given.get("sampler_index"), given.get("scheduler"))[0]
-    settings = given.get("override_settings") or {}
+    settings = given.get("override_settings")
+    settings = settings if isinstance(settings, dict) else {}
     checkpoint = plain_name(str(settings.get("sd_model_checkpoint") or "")) or checkpoint
     values |= {"checkpoint": checkpoint} if checkpoint else {}
     if clip_skip := settings.get("CLIP_stop_at_last_layers"):

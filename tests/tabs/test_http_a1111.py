@@ -55,6 +55,7 @@ def test_img2img_redraws_and_with_a_mask_inpaints(api: httpx.Client, engine: Fak
     ("path", "change", "code"),
     [
         ("/txt2img", {"steps": 0}, "E-STEPS"),
+        ("/txt2img", {"steps": 0, "override_settings": "none", "n_iter": "x", "scheduler": 5}, "E-"),
         ("/txt2img", {"batch_size": 4, "n_iter": 4}, "E-BATCH"),
         ("/img2img", {}, "E-IMAGE"),
         ("/img2img", {"init_images": ["no base64"]}, "E-IMAGE"),
