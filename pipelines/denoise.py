@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tomesd
@@ -37,6 +37,14 @@ class Watch:
     pictures: int = 1
     latent_map: LatentMap | None = None
     preview_interval: float = PREVIEW_INTERVAL
+
+    def part(self, before: int, steps: int) -> "Watch":
+        """Of a part of the run, whose steps come after `before` others; `steps` are all of the run's."""
+
+        def report(event: Progress) -> None:
+            self.report(event.model_copy(update={"step": before + event.step, "steps": steps}))
+
+        return replace(self, report=report)
 
 
 Begin = Callable[[Any, Any, torch.Generator], Mapping[str, Any]]

@@ -14,12 +14,14 @@ from PIL import Image
 
 from pipelines.denoise import Begin, NoNumbers, Watch, decode, denoise, denoiser_of, from_noise, is_flow
 from pipelines.engine import joint_conditioning
+from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.context import Context
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
 from pipelines.engine.step_cache import can_reuse
+from presets.drawing import Drawing
 from presets.requests import AnyDrawing
 
 
@@ -44,14 +46,23 @@ def _as_usual(_loaded: Loaded) -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class Then:
+    """A second drawing on what was drawn: its steps, and what makes its latents of the first ones."""
+
+    steps: int
+    draw: Callable[[Loaded, Any, torch.Tensor, Watch], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What one kind of drawing does otherwise than another: what the pipeline starts from, what holds meanwhile and by
-    which control models, what becomes of the picture that it makes, and how the saved file is checked (which may
-    raise)."""
+    which control models, what is drawn on that, what becomes of the picture that it makes, and how the saved file is
+    checked (which may raise)."""
 
     begin: Begin = from_noise
     controls: tuple[str, ...] = ()
     during: During = _as_usual
+    then: Then | None = None
     finish: Callable[[Image.Image], Drawn] = Drawn
     check: Callable[[Path], None] = _nothing
 
@@ -65,7 +76,7 @@ def draw(request: AnyDrawing, context: Context, work: Work) -> None:
         loras=request.all_loras,
         vae=request.vae,
         controls=work.controls,
-        size=(request.width, request.height),
+        size=request.largest_canvas,
         report=context.report,
     ) as loaded:
         _warn(request, loaded, context)
@@ -94,17 +105,13 @@ def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
 
 def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, watch: Watch, work: Work) -> None:
     started = time.perf_counter()
-    guided = picture.guidance_scale > 1
-    conditioning = context.conditioner.encode(
-        loaded.pipe,
-        picture.prompt,
-        picture.negative_prompt if guided else None,
-        picture.clip_skip,
-        version=loaded.adapters.encoders,
-    )
+    conditioning = conditioning_of(picture, loaded, context)
     encoded = time.perf_counter()
+    steps = picture.steps + (work.then.steps if work.then else 0)
     with work.during(loaded):
-        latents = denoise(loaded.pipe, conditioning, picture, watch, work.begin)
+        latents = denoise(loaded.pipe, conditioning, picture, watch.part(0, steps) if work.then else watch, work.begin)
+        if work.then:
+            latents = work.then.draw(loaded, picture, latents, watch.part(picture.steps, steps))
     denoised = time.perf_counter()
     try:
         image = decode(loaded.pipe, latents, context.warn)
@@ -122,6 +129,17 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
     saved = context.save(index, drawn.image, picture, rounded, _about(loaded, switch, context), drawn.notes)
     work.check(saved.path)
+
+
+def conditioning_of(picture: Drawing, loaded: Loaded, context: Context) -> Conditioning:
+    """What the words of a request mean to what was loaded."""
+    return context.conditioner.encode(
+        loaded.pipe,
+        picture.prompt,
+        picture.negative_prompt if picture.guidance_scale > 1 else None,
+        picture.clip_skip,
+        version=loaded.adapters.encoders,
+    )
 
 
 def _latent_map(loaded: Loaded) -> LatentMap:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from presets import prompts
 from presets.errors import shortened
+from presets.hires_fields import LATENT
 from presets.names import HUB_ID, match_name, near_names, without_ending, writable
 from presets.upscale_fields import RESAMPLERS
 
@@ -90,9 +91,10 @@ def localised(
         _put(own, "checkpoint", available.checkpoint(checkpoint, checkpoint_hash, of_hub=of_hub), missing)
     if isinstance(vae, str) and vae:
         _put(own, "vae", available.vae(vae), missing)
-    upscaler = values.get("upscaler")
-    if isinstance(upscaler, str) and upscaler:
-        _put(own, "upscaler", available.upscaler(upscaler), missing)
+    for field in ("upscaler", "hires_upscaler"):
+        upscaler = values.get(field)
+        if isinstance(upscaler, str) and upscaler not in ("", LATENT):
+            _put(own, field, available.upscaler(upscaler), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()

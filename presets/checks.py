@@ -11,6 +11,8 @@ from presets.errors import InvalidField, shortened
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
+KNOWN_LISTED = 20
+"""Names that a sentence has room for."""
 NAME_COMPARED = 100
 """Characters of a wrong name that are compared with the right ones: it takes time with the square of them."""
 
@@ -39,8 +41,7 @@ def complaint(kind: type[BaseModel], detail: Any) -> InvalidField:
     if part := field_extra(kind, name).get("part"):
         return _of_part(kind, detail, part)
     if detail["type"] == "extra_forbidden":
-        known = ", ".join(field for field in kind.model_fields if field != "kind")
-        owner = f" in {name}" if len(location) > 1 else f". Known are: {known}"
+        owner = f" in {name}" if len(location) > 1 else f". {_known(kind, str(location[-1]))}"
         return InvalidField(name, f"There is no parameter {shortened(location[-1])}{owner}.", code="E-API-ARGS")
     if detail["type"] == "missing" and field_extra(kind, name).get("picture"):
         return InvalidField(name, f"{field_extra(kind, name)['label']} is missing: choose one first.", code="E-IMAGE")
@@ -69,6 +70,15 @@ def _of_part(kind: type[BaseModel], detail: Any, part: str) -> InvalidField:
     annotation: Any = kind.model_fields[name].annotation
     inner = complaint(get_args(annotation)[0], {**detail, "loc": tuple(rest[1:])})
     return InvalidField(name, f"{part.capitalize()} {rest[0] + 1}: {inner.message}", code=inner.code)
+
+
+def _known(kind: type[BaseModel], name: str) -> str:
+    """The parameters that there are; of many those that are most like `name`."""
+    fields = [field for field in kind.model_fields if field != "kind"]
+    if len(fields) <= KNOWN_LISTED:
+        return f"Known are: {', '.join(fields)}"
+    near = get_close_matches(name[:NAME_COMPARED], fields, n=3, cutoff=0.0)
+    return f"Of {len(fields)} that there are, the nearest are: {', '.join(near)}"
 
 
 _PROBLEM_CODES = {

@@ -190,6 +190,11 @@ class Drawing(Request):
         return self.width or 0, self.height or 0
 
     @property
+    def largest_canvas(self) -> tuple[int, int]:
+        """(width, height) of the largest that is drawn on."""
+        return self.canvas
+
+    @property
     def caption(self) -> str:
         return self.prompt
 

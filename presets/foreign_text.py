@@ -7,7 +7,7 @@ from typing import Any
 
 from presets import control_text, told
 from presets.foreign_samplers import sampling
-from presets.infotext import Infotext, pairs_of, parse
+from presets.infotext import UPSCALER_NAMES, Infotext, pairs_of, parse
 from presets.told import LoraTold, Told
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
@@ -20,6 +20,12 @@ _NUMBERS = {
     "token merging ratio": "token_merging",
 }
 """Key in lower case -> field."""
+_HIRES = {
+    "hires upscale": "hires_factor",
+    "hires steps": "hires_steps",
+    "denoising strength": "hires_strength",
+}
+_OF_HIRES = {*_HIRES, "hires upscaler", "hires sampler", "hires prompt"}
 _READ = {*_NUMBERS, "size", "sampler", "schedule type", "scheduler", "model", "model hash", "vae", "vae hash"}
 _ABOUT = {
     "version",
@@ -48,6 +54,7 @@ def read(text: str) -> Told | None:
         return None
     pairs = {key.lower(): value for key, value in found.pairs.items()}
     fields, notes = sampling(pairs.get("sampler"), pairs.get("schedule type") or pairs.get("scheduler"))
+    known = _READ | _ABOUT | (_OF_HIRES if "hires upscale" in pairs else set())
     checkpoint, loras = _resources(pairs.get("civitai resources"))
     return Told(
         program=_program(pairs),
@@ -58,7 +65,7 @@ def read(text: str) -> Told | None:
         lora_hashes=pairs_of(pairs.get("lora hashes", "")),
         notes=tuple(notes),
         rest=told.rest_of(
-            found.pairs, (key for key in found.pairs if key.lower() in _READ | _ABOUT or control_text.is_unit(key))
+            found.pairs, (key for key in found.pairs if key.lower() in known or control_text.is_unit(key))
         ),
     )
 
@@ -69,9 +76,25 @@ def _values(found: Infotext, pairs: Mapping[str, str]) -> dict[str, Any]:
     size = _SIZE.fullmatch(pairs.get("size", ""))
     if size:
         values |= {"width": int(size[1]), "height": int(size[2])}
+    if "hires upscale" in pairs:
+        values |= _hires(pairs)
     if units := control_text.units_of(pairs):
         values |= {"kind": "controlnet", "units": units}
     return values
+
+
+def _hires(pairs: Mapping[str, str]) -> dict[str, Any]:
+    names = {theirs.lower(): ours for ours, theirs in UPSCALER_NAMES.items()}
+    told_name = pairs.get("hires upscaler", "").strip()
+    latent = told_name.lower().startswith("latent")
+    sampler = sampling(pairs.get("hires sampler"), None)[0].get("sampler")
+    values = {field: told.number_of(pairs[key]) for key, field in _HIRES.items() if key in pairs}
+    return {
+        **values,
+        **({"hires_upscaler": "latent" if latent else names.get(told_name.lower(), told_name)} if told_name else {}),
+        **({"hires_sampler": sampler} if sampler else {}),
+        **({"hires_prompt": pairs["hires prompt"]} if "hires prompt" in pairs else {}),
+    }
 
 
 def _program(pairs: Mapping[str, str]) -> str:

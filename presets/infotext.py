@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from presets import control_text
 from presets.drawing import LoraUse
 from presets.fields import without_control_characters
-from presets.requests import AnyDrawing, ControlNet, ImageToImage
+from presets.hires_fields import SAME
+from presets.requests import AnyDrawing, ControlNet, ImageToImage, TextToImage
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""
@@ -27,6 +29,7 @@ _NEGATIVE = "Negative prompt:"
 _PAIR = re.compile(r'\s*(\w[\w \-/]{0,100}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 """As in A1111, but that keys end after some length: without a bound the time would be quadratic."""
 _RESOURCES = re.compile(r"Civitai (?:resources|metadata):\s*")
+UPSCALER_NAMES = {"latent": "Latent", "lanczos": "Lanczos", "nearest": "Nearest"}
 SCHEDULE_NAMES = {
     "automatic": "Automatic",
     "normal": "Normal",
@@ -82,6 +85,7 @@ def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProx
         "Model": request.checkpoint or None,
         "VAE": request.vae or None,
         "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage) else None,
+        **_hires(request),
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),
@@ -91,6 +95,19 @@ def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProx
     loras = "".join(f" {_lora_tag(lora)}" for lora in request.loras)
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
+
+
+def _hires(request: AnyDrawing) -> dict[str, Any]:
+    if not isinstance(request, TextToImage) or not request.is_drawn_on:
+        return {}
+    return {
+        "Denoising strength": _number(request.hires_strength),
+        "Hires upscale": _number(request.hires_factor),
+        "Hires steps": request.hires_steps or None,
+        "Hires upscaler": UPSCALER_NAMES.get(request.hires_upscaler, request.hires_upscaler),
+        "Hires sampler": None if request.hires_sampler == SAME else request.hires_sampler,
+        "Hires prompt": request.hires_prompt or None,
+    }
 
 
 def _units(request: AnyDrawing) -> dict[str, str]:

@@ -13,21 +13,14 @@ from pydantic_core import PydanticCustomError
 from presets import picture_fields, sizes
 from presets.control_picture import ControlPicture
 from presets.controlnet import ControlNet
-from presets.drawing import Drawing, Redrawing
+from presets.drawing import Redrawing
 from presets.errors import InvalidField
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
+from presets.text_to_image import TextToImage
 from presets.upscale import Upscale
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
-
-
-class TextToImage(Drawing):
-    """Make pictures from words."""
-
-    title: ClassVar[str] = "Text to image"
-
-    kind: Literal["text-to-image"] = "text-to-image"
 
 
 class ImageToImage(Redrawing):

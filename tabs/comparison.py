@@ -1,11 +1,10 @@
 """The result side of a tab that changes a given picture without redrawing it: before and after, under a slider."""
 
-from typing import Any
-
 import gradio as gr
 from gradio.blocks import Block
+from PIL import Image
 
-from presets.images import ImageMissing
+from presets.images import ImageMissing, ImageRef
 from presets.inputs import Inputs
 from presets.request import FromPicture
 from tabs.form import Form
@@ -38,22 +37,26 @@ class Comparison(Output):
         return [*super().components, self.slider]
 
     def shown(self, pictures: Pictures, index: int) -> Updates:
-        return {**super().shown(pictures, index), self.slider: self._compared(pictures, index)}
-
-    def _compared(self, pictures: Pictures, index: int) -> Any:
-        """Both pictures; none where the one given is kept no more, and the stage shows the other."""
-        request = pictures[index].request
-        try:
-            before = self._inputs.open(request.image) if isinstance(request, FromPicture) else None
-        except ImageMissing:
-            before = None
+        before = self._before(pictures, index)
         if before is None:
-            return gr.update(visible=False, value=None)
-        return gr.update(visible=True, value=(before, str(pictures[index].path)))
+            slider = gr.update(visible=False, value=None)
+        else:
+            size = pictures[index].request.picture_size  # a slider lays pictures of one size over each other
+            stretched = self._inputs.open(before).resize(size, Image.Resampling.BILINEAR)
+            slider = gr.update(visible=True, value=(stretched, str(pictures[index].path)))
+        return {**super().shown(pictures, index), self.slider: slider}
 
     def stage_of(self, pictures: Pictures, index: int) -> str:
         """Nothing where the slider shows the picture."""
-        whole = super().stage_of(pictures, index)
-        if index >= len(pictures) or self._compared(pictures, index)["visible"] is False:
-            return whole
-        return ""
+        return "" if self._before(pictures, index) else super().stage_of(pictures, index)
+
+    def _before(self, pictures: Pictures, index: int) -> ImageRef | None:
+        """What picture `index` was made of; None where there is none, or it is kept no more."""
+        request = pictures[index].request if index < len(pictures) else None
+        if not isinstance(request, FromPicture):
+            return None
+        try:
+            self._inputs.check(request.image)
+        except ImageMissing:
+            return None
+        return request.image

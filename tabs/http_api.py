@@ -8,13 +8,14 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount
 
 from pipelines.engine.jobs import Engine
 from presets.errors import UserError, shortened
 from presets.library import Library
 from presets.settings import Settings
-from tabs import http_status
+from tabs import http_a1111, http_status
 from tabs.http_jobs import REQUESTS, SCHEMAS, add_jobs, add_results
 from tabs.http_lists import add_lists, version
 from tabs.http_requests import LOOPBACK, check_origin
@@ -48,7 +49,13 @@ def access_of(settings: Settings) -> Access:
 
 def routes(engine: Engine, library: Library, access: Access | None = None) -> list[BaseRoute]:
     """What is to be served beside the page."""
-    return [Mount(PATH, build(engine, library, access or Access())), *http_status.routes(engine)]
+    access = access or Access()
+
+    def check(request: HTTPConnection) -> None:
+        check_origin(request.headers, access.trusted, is_local=access.is_local)
+
+    own, a1111 = build(engine, library, access), http_a1111.build(engine, check)
+    return [Mount(PATH, own), Mount("/sdapi/v1", a1111), *http_status.routes(engine)]
 
 
 def build(engine: Engine, library: Library, access: Access) -> FastAPI:

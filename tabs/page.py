@@ -128,6 +128,7 @@ def serve(
     sessions.guard(page)
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
+        state_session_capacity=sessions.SESSIONS,
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share,

@@ -1,7 +1,12 @@
-"""Gradio's list of sessions and the messages that wait for them, which must not lose one that still waits.
+"""Gradio's sessions, so that many of them are neither lost nor slow.
 
-That of Gradio 6.31 holds 2,000 and forgets the oldest for each new one, also while its events run. A message for a
-session that is not in the list then ends the queue's loop with a `KeyError`, for all sessions and for good.
+The list of the messages that wait for each holds 2,000 in Gradio 6.31 and forgets the oldest session for each new one,
+also while its events run. A message for a session that is not in the list then ends the queue's loop with a `KeyError`,
+for all sessions and for good.
+
+For every new session Gradio describes each component of the page anew, with its JSON schemas, on the event loop: for a
+page of 900 that is a tenth of a second, and a megabyte that stays. It needs that for links to a page's state alone,
+which this page does not offer.
 """
 
 import asyncio
@@ -9,16 +14,41 @@ from collections import OrderedDict
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 from gradio.queueing import Queue
 from gradio.utils import LRUCache
 
 SESSIONS = 2000
-"""Above which idle ones are forgotten. Those whose events run or wait are fewer: see `RUNNING_EVENTS` in page.py."""
+"""Above which idle ones are forgotten; so many, of those that were used last, keep their state. Those whose events run
+or wait are fewer: see `RUNNING_EVENTS` in page.py."""
 
 
 def guard(page: gr.Blocks) -> None:
-    """Give the page's queue a list of sessions that keeps those that wait. Before it is served."""
+    """Let the page's queue keep the sessions that wait, and its sessions begin at once. Before it is served."""
     page._queue.pending_messages_per_session = Sessions(page._queue)
+    page.default_config.__class__ = _PageConfig
+
+
+_UNTOLD: dict[str, Any] = {}
+"""What is told of a component in place of its description: Gradio adds to one only where it has `props`."""
+
+
+class _PageConfig(BlocksConfig):
+    """A page's configuration, of which each session has a copy."""
+
+    def __copy__(self) -> BlocksConfig:
+        copied = super().__copy__()
+        copied.__class__ = _SessionConfig
+        return copied
+
+
+class _SessionConfig(BlocksConfig):
+    """A session's, which describes only the components that it renders itself."""
+
+    def config_for_block(  # pyright: ignore[reportIncompatibleMethodOverride] - static there, called on the object
+        self, _id: int, rendered_ids: list[int], block: Any, renderable: Any = None
+    ) -> dict[str, Any]:
+        return _UNTOLD if renderable is None else BlocksConfig.config_for_block(_id, rendered_ids, block, renderable)
 
 
 class Sessions(LRUCache[str, "asyncio.Queue[Any]"]):

@@ -6,6 +6,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine, ModelInfo
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
+from presets.hires_fields import LATENT
 from presets.requests import TextToImage
 from tabs import drawing
 from tabs.form import Form
@@ -22,7 +23,7 @@ def build(engine: Engine) -> Tab:
 
 
 def _sizes(engine: Engine, form: Form) -> None:
-    """Width and height, and buttons for the usual ones."""
+    """Width and height, buttons for the usual ones, and a larger size to draw on in."""
     with gr.Row():
         sides = [form.widget(side, placeholder="native", min_width=100) for side in ("width", "height")]
     with gr.Row(elem_classes="quick-sizes"):
@@ -35,6 +36,21 @@ def _sizes(engine: Engine, form: Form) -> None:
     update(portrait.click, lambda name: side_lengths(engine.models(), name, PORTRAIT), checkpoint, sides)
     update(landscape.click, lambda name: side_lengths(engine.models(), name, LANDSCAPE), checkpoint, sides)
     update(swap.click, lambda width, height: (height, width), sides, sides)
+    _hires(engine, form)
+
+
+def _hires(engine: Engine, form: Form) -> None:
+    """What is drawn on in a larger size."""
+    with gr.Accordion("Hires fix", open=False, elem_id=form.element_id("hires")):
+        form.widget("hires_factor")
+        form.widget("hires_strength")
+        with gr.Row():
+            upscaler = form.widget("hires_upscaler", choices=[LATENT, *engine.upscalers()])
+            form.widget("hires_sampler")
+        form.widget("hires_steps")
+        form.widget("hires_prompt", placeholder="the same")
+    assert isinstance(upscaler, gr.Dropdown)
+    update(upscaler.focus, lambda: gr.update(choices=[LATENT, *engine.upscalers()]), None, upscaler)
 
 
 _QUICK_SIZES = {"native": "Native", "portrait": "Portrait", "landscape": "Landscape", "swap": "Swap ⇄"}

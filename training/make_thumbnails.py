@@ -5,7 +5,7 @@
 Draws each preset for what ships or that needs no weights at all, and puts a WebP of 128 pixels beside its file.
 Presets of kinds that are given a picture are given what the first one of text to image draws, with a mask over its
 middle unless they extend it. Control units are given its outlines, as a drawing on paper where they are to be inverted,
-or the picture itself where they look for outlines of their own. Of a picture made larger the middle is shown, its left
+or the picture itself where they look for outlines of their own. Of a picture made larger a part is shown, its left
 half as it was.
 """
 
@@ -28,8 +28,8 @@ from presets.upscale_fields import RESAMPLERS
 
 SHIPPED = {"storybook", "storybook-x2", *RESAMPLERS}
 GIVEN = ("text-to-image", "01-house")
-ROOF = 0.3
-"""Where a house's roof is, as a share of the picture's height."""
+WINDOW = 0.36, 0.68
+"""Where the house has a window, as shares of the picture's sides."""
 MASKED = 0.08, 0.2, 0.95, 0.9
 """Left, top, right and bottom of the mask, as shares of the picture."""
 
@@ -81,14 +81,15 @@ def given_pictures(engine: LocalEngine) -> dict[str, Any]:
 
 
 def beside(before: Image.Image, after: Path) -> Path:
-    """The middle of a picture that was made larger, its left half plainly stretched; as a file beside it."""
+    """A part of a picture that was made larger, its left half plainly stretched; as a file beside it."""
     with Image.open(after) as image:
         larger = image.convert("RGB")
-    larger.paste(before.resize(larger.size, Image.Resampling.NEAREST).crop((0, 0, larger.width // 2, larger.height)))
-    side = max(THUMBNAIL_SIDE, larger.width // 4)
-    left, top = (larger.width - side) // 2, int(larger.height * ROOF)
-    target = after.with_name("middle.png")
-    larger.crop((left, top, left + side, top + side)).save(target)
+    across, down = (round(share * side) for share, side in zip(WINDOW, larger.size, strict=True))
+    larger.paste(before.resize(larger.size, Image.Resampling.NEAREST).crop((0, 0, across, larger.height)))
+    half = max(THUMBNAIL_SIDE, larger.width // 4) // 2
+    target = after.with_name("part.png")
+    top = min(down - half, larger.height - 2 * half)
+    larger.crop((across - half, top, across + half, top + 2 * half)).save(target)
     return target
 
 

@@ -110,7 +110,8 @@ class Ledger:
             self._store.update(job)
 
     def put_back(self, error: UserError, detail: str) -> None:
-        """The current job was cut off: it is next once more, or fails with `error` if it has been tried enough."""
+        """The worker died. The current job is next once more, or fails with `error` if it has been tried enough."""
+        self.tally = self.tally.model_copy(update={"worker_deaths": self.tally.worker_deaths + 1})
         job, self.current = self.current, None
         if job is None:
             return

@@ -148,11 +148,16 @@ class PipelineManager:
             holding.pins -= 1
             self._settle(holding)
 
-    def upscaler(self, name: str, report: Report = _no_report) -> contextlib.AbstractContextManager[Upscaler]:
-        """As a `with`: the upscaling model `name`, ready to run and pinned. Raises `UpscalerNotFound` and
-        `UpscalerRefused`."""
-        self._last = None
-        return self._upscalers.ready(name, report)
+    @contextlib.contextmanager
+    def upscaler(self, name: str, report: Report = _no_report) -> Iterator[Upscaler]:
+        """The upscaling model `name`, ready to run and pinned until the block is left, also within a use of a pipeline.
+
+        Raises `UpscalerNotFound`, `UpscalerRefused` and what `report` raises.
+        """
+        last, self._last = self._last, None
+        with self._upscalers.ready(name, report) as upscaler:
+            yield upscaler
+        self._last = last
 
     @contextlib.contextmanager
     def _with_vae(self, name: str, holding: Holding, model: Model, plan: Plan) -> Iterator[Components]:
@@ -394,6 +399,12 @@ class PipelineManager:
             return model
         half = self._policy.dtype != "float32"
         return download(model.name, offline=self._offline, half=half, report=report)
+
+
+def for_task(loaded: Loaded, task: str) -> Any:
+    """The pipeline for another task of what was loaded; the caller has checked that the checkpoint can do it."""
+    components = {name: part for name, part in loaded.pipe.components.items() if part is not None}
+    return _assembled(components, loaded.model, task)
 
 
 def _assembled(components: Components, model: Model, task: str) -> Any:

@@ -13,7 +13,7 @@ from pipelines.engine.policy import Hardware, decide
 from pipelines.runners import RUNNERS
 from presets.gallery import Gallery
 from presets.inputs import Inputs
-from presets.requests import ImageToImage, Inpaint
+from presets.requests import ImageToImage, Inpaint, TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_folder, save_single_file, tiny_flux, tiny_refiner, tiny_sd1, tiny_sd3, tiny_sdxl
 
@@ -67,3 +67,13 @@ def test_every_family_inpaints_and_leaves_the_rest(context, checkpoint):
     before, after = (np.asarray(image) for image in (context.inputs.open(saved.request.image), Image.open(saved.path)))
     assert np.array_equal(before[:, 48:], after[:, 48:])
     assert (before[:, :48] != after[:, :48]).any(axis=-1).mean() > 0.9
+
+
+@pytest.mark.parametrize("checkpoint", MAKERS)
+@pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
+def test_every_family_draws_on_in_a_larger_size(context, checkpoint, upscaler):
+    values = {"hires_factor": 1.5, "hires_upscaler": upscaler, "hires_strength": 0.5}
+    request = TextToImage(prompt="a cat", seed=3, steps=4, sampler="Euler", **values)
+    RUNNERS[TextToImage](request.resolved(checkpoint, (64, 64), 16), context)
+    (saved,) = [event for event in context.send.__self__ if isinstance(event, Saved)]
+    assert Image.open(saved.path).size == (96, 96)

@@ -154,5 +154,6 @@ def test_what_was_done_is_counted(program):
     program.ledger.put(job, Saved(index=0, path="x.png", request=HOUSE.picture(0)))
     end(program, job)
     program.ledger.cancel(program.accept())
+    program.ledger.put_back(DIED, "")
     tally = program.ledger.tally
-    assert (tally.done, tally.cancelled, tally.failed, tally.pictures) == (1, 1, 0, 1)
+    assert (tally.done, tally.cancelled, tally.failed, tally.pictures, tally.worker_deaths) == (1, 1, 0, 1, 1)

@@ -44,7 +44,7 @@ def run(worker, **values):
     request = TextToImage(**{"prompt": "a cat", "checkpoint": "a", "steps": 2, "seed": 5} | values)
     request = request.resolved(request.checkpoint, (64, 64))
     events = []
-    message = {"request": request.model_dump(mode="json"), "hashes": {}, "warnings": []}
+    message = {"request": request.model_dump(mode="json"), "hashes": {}, "warnings": [], "first": 0}
     worker.run(message, events.append, lambda: False)
     return events
 

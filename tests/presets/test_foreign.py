@@ -59,8 +59,10 @@ def test_a1111_settings_are_put_into_our_terms():
         "clip_skip": 2,
         "checkpoint": "dreamshaper_8",
         "vae": "sharp",
+        "hires_factor": 2.0,
+        "hires_strength": 0.5,
     }
-    assert found.ignored == {"Denoising strength": "0.5", "Hires upscale": "2"}
+    assert found.ignored == {}
 
 
 def test_what_is_missing_is_named_with_its_hash_and_the_nearest():

@@ -6,10 +6,11 @@ import gradio as gr
 import httpx
 import pytest
 from gradio.queueing import Queue
+from gradio.state_holder import SessionState
 
 from presets.settings import Settings
 from tabs.page import build_page, serve
-from tabs.sessions import Sessions
+from tabs.sessions import Sessions, guard
 from tests.fake_engine import FakeEngine
 
 
@@ -49,6 +50,15 @@ def test_a_message_for_a_session_that_has_left_is_dropped_and_harms_nobody(queue
     sessions = Sessions(queue)
     sessions["gone"].put_nowait("x")
     assert "gone" not in sessions and len(sessions) == 0
+
+
+def test_a_new_session_describes_no_component_of_the_page_again(tmp_path: Path):
+    page = build_page(FakeEngine(tmp_path))
+    page.queue()
+    described = SessionState(page)
+    assert any(described.config_values.values())
+    guard(page)
+    assert not any(SessionState(page).config_values.values())
 
 
 def test_all_who_wait_get_their_pictures_though_the_list_is_full(tmp_path: Path):

@@ -1,0 +1,54 @@
+"""The hires fix: a picture that is drawn is made larger and drawn on, by the same checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pipelines.denoise import Watch, decode, denoise, encode, is_flow
+from pipelines.drawing import Then, conditioning_of
+from pipelines.engine.context import Context
+from pipelines.engine.jobs import Event, Progress
+from pipelines.engine.manager import Loaded, for_task
+from pipelines.enlarging import Way, enlarge
+from presets.hires_fields import LATENT
+from presets.text_to_image import TextToImage
+
+TILE, OVERLAP = 512, 32
+
+
+def drawing_on(request: TextToImage, context: Context) -> Then | None:
+    """What follows on a picture's first drawing; None where nothing does."""
+    if not request.is_drawn_on:
+        return None
+
+    def draw(loaded: Loaded, picture: TextToImage, latents: torch.Tensor, watch: Watch) -> torch.Tensor:
+        def begin(pipe: Any, larger: TextToImage, generator: torch.Generator) -> Mapping[str, Any]:
+            shape = {"width": larger.width, "height": larger.height} if is_flow(pipe) else {}
+            start = _enlarged(pipe, picture, latents, generator, context)
+            return {"image": start, "strength": picture.hires_strength, **shape}
+
+        larger = picture.drawn_on()
+        conditioning = conditioning_of(larger, loaded, context)
+        return denoise(for_task(loaded, "image-to-image"), conditioning, larger, watch, begin)
+
+    return Then(int(request.drawn_on().steps * request.hires_strength), draw)
+
+
+def _enlarged(
+    pipe: Any, picture: TextToImage, latents: torch.Tensor, generator: torch.Generator, context: Context
+) -> torch.Tensor:
+    """The latents of the first drawing in the full size."""
+    width, height = picture.picture_size
+    if picture.hires_upscaler == LATENT:
+        sides = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
+        return torch.nn.functional.interpolate(latents, sides, mode="bilinear")
+
+    def send(event: Event) -> None:
+        if not isinstance(event, Progress):  # its tiles are no steps
+            context.send(event)
+
+    drawn = decode(pipe, latents, context.warn)
+    way = Way(picture.hires_upscaler, TILE, OVERLAP)
+    return encode(pipe, enlarge(drawn, (width, height), way, replace(context, send=send)).image, generator)

@@ -1,0 +1,70 @@
+"""Calls of AUTOMATIC1111's API as requests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.engine.jobs import Engine
+from presets.checks import parse
+from presets.foreign_samplers import sampling
+from presets.requests import AnyRequest, ImageToImage, Inpaint, TextToImage
+from tabs.http_requests import kept_picture
+
+_SAME = {
+    **{name: name for name in ("prompt", "negative_prompt", "steps", "width", "height", "seed", "styles")},
+    "cfg_scale": "guidance_scale",
+    "denoising_strength": "strength",
+}
+_MASK = {"mask_blur": "feather_mask", "inpaint_full_res_padding": "padding"}
+_RESIZE = ("stretch", "crop", "fill", "latent")
+_CONTENT = ("fill", "original", "noise", "nothing")
+READ = {
+    *_SAME,
+    *_MASK,
+    *("sampler_name", "sampler_index", "scheduler", "batch_size", "n_iter", "override_settings", "init_images"),
+    *("mask", "resize_mode", "inpainting_mask_invert", "inpaint_full_res", "inpainting_fill", "send_images"),
+    *("save_images", "do_not_save_samples", "do_not_save_grid", "override_settings_restore_afterwards"),
+}
+"""What of a call is read; much that clients send besides is for extensions, or does nothing by default."""
+
+
+def request_of(engine: Engine, given: Mapping[str, Any], checkpoint: str, from_picture: bool) -> AnyRequest:
+    """The request that a call means. Raises `UserError`. What is not given is as everywhere in Easel."""
+    values = {own: given[name] for name, own in _SAME.items() if given.get(name) is not None}
+    values |= sampling(given.get("sampler_name") or given.get("sampler_index"), given.get("scheduler"))[0]
+    settings = given.get("override_settings")
+    settings = settings if isinstance(settings, dict) else {}
+    checkpoint = plain_name(str(settings.get("sd_model_checkpoint") or "")) or checkpoint
+    values |= {"checkpoint": checkpoint} if checkpoint else {}
+    if clip_skip := settings.get("CLIP_stop_at_last_layers"):
+        values["clip_skip"] = clip_skip
+    counts = [given.get(name) or 1 for name in ("batch_size", "n_iter")]
+    values["count"] = counts[0] * counts[1] if all(isinstance(count, int) for count in counts) else counts[0]
+    if not from_picture:
+        values.pop("strength", None)  # of the second pass, which is asked for otherwise here
+        return parse(TextToImage, {"prompt": "", **values})
+    return _redrawing(engine, given, {"prompt": "", **values})
+
+
+def _redrawing(engine: Engine, given: Mapping[str, Any], values: dict[str, Any]) -> AnyRequest:
+    pictures = given.get("init_images")
+    if isinstance(pictures, list) and pictures:
+        values["image"] = kept_picture(engine.inputs, str(pictures[0]), "image")
+    if not given.get("mask"):
+        mode = given.get("resize_mode", 1)
+        return parse(ImageToImage, {**values, "resize_mode": _named(_RESIZE, mode)})
+    values |= {own: given[name] for name, own in _MASK.items() if given.get(name) is not None}
+    values["mask"] = kept_picture(engine.inputs, str(given["mask"]), "mask")
+    values["invert_mask"] = bool(given.get("inpainting_mask_invert"))
+    values["area"] = "masked" if given.get("inpaint_full_res", True) else "whole"
+    values["content"] = _named(_CONTENT, given.get("inpainting_fill", 1))
+    return parse(Inpaint, {"grow_mask": 0, **values})
+
+
+def _named(names: tuple[str, ...], number: Any) -> Any:
+    """The name for A1111's number; the number itself where there is none, to be refused."""
+    return names[number] if isinstance(number, int) and 0 <= number < len(names) else number
+
+
+def plain_name(title: str) -> str:
+    """A checkpoint's name without the hash that A1111 writes behind it."""
+    return title.partition(" [")[0].strip()

@@ -1,0 +1,144 @@
+"""The routes of AUTOMATIC1111's API that its clients need, translated to Easel's own requests."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipelines.engine.jobs import Engine, Failed, Job, Progress, Saved, Stopped
+from presets.errors import UserError
+from presets.samplers import SAMPLERS
+from tabs.a1111_requests import READ, plain_name, request_of
+from tabs.http_requests import BODY_LIMIT, json_object, read_body
+from tabs.http_views import status_of
+from tabs.owners import owner_of
+
+Check = Callable[[HttpRequest], None]
+
+
+def build(engine: Engine, check: Check) -> Starlette:
+    """The application, to be mounted at `/sdapi/v1`. `check` raises `UserError` for who may not change anything."""
+    chosen: dict[str, str] = {}
+    """Owner -> the checkpoint that was chosen by the options."""
+
+    async def draw(request: HttpRequest) -> Response:
+        check(request)
+        given = json_object(await read_body(request, BODY_LIMIT))
+        owner = owner_of(request)
+        wanted = await asyncio.to_thread(request_of, engine, given, chosen.get(owner, ""), _is_img2img(request))
+        job = await asyncio.to_thread(engine.submit, wanted, owner=owner, kept=False)
+        await _end(job)
+        return JSONResponse(await asyncio.to_thread(answer, job, given))
+
+    async def options(request: HttpRequest) -> Response:
+        if request.method == "POST":
+            check(request)
+            name = json_object(await read_body(request, BODY_LIMIT)).get("sd_model_checkpoint")
+            if isinstance(name, str):
+                chosen[owner_of(request)] = plain_name(name)
+            return JSONResponse(None)
+        default = next((model.name for model in engine.models()), "")
+        return JSONResponse({"sd_model_checkpoint": chosen.get(owner_of(request), default)})
+
+    async def models(_: HttpRequest) -> Response:
+        listed = await asyncio.to_thread(engine.models)
+        return JSONResponse([_model(model.name, model.sha256) for model in listed])
+
+    async def samplers(_: HttpRequest) -> Response:
+        return JSONResponse([{"name": name, "aliases": [], "options": {}} for name in SAMPLERS])
+
+    async def progress(request: HttpRequest) -> Response:
+        return JSONResponse(progress_of(_running(engine, owner_of(request))))
+
+    async def interrupt(request: HttpRequest) -> Response:
+        check(request)
+        job = _running(engine, owner_of(request))
+        if job is not None:
+            job.cancel()
+        return JSONResponse({})
+
+    routes = [
+        Route("/txt2img", draw, methods=["POST"]),
+        Route("/img2img", draw, methods=["POST"]),
+        Route("/options", options, methods=["GET", "POST"]),
+        Route("/sd-models", models),
+        Route("/samplers", samplers),
+        Route("/progress", progress),
+        Route("/interrupt", interrupt, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={UserError: _refuse})
+
+
+async def _refuse(_: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, UserError)
+    content = {"error": error.code, "detail": str(error), "body": "", "errors": error.message}
+    return JSONResponse(content, status_of(error))
+
+
+def _is_img2img(request: HttpRequest) -> bool:
+    return request.url.path.rstrip("/").endswith("img2img")
+
+
+async def _end(job: Job) -> None:
+    """Wait for it; raises `UserError` where it ended without its pictures."""
+    async for event in job.stream():
+        if isinstance(event, Failed):
+            raise UserError(event.message, code=event.code, field=event.field)
+        if isinstance(event, Stopped) and not job.saved:
+            raise UserError("The job was cancelled.", code="E-CANCELLED")
+
+
+def answer(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The pictures in base64, and what made them, which names what of the call was not read."""
+    texts = [_text_of(saved) for saved in job.saved]
+    seeds = [getattr(saved.request, "seed", -1) for saved in job.saved]
+    info = {
+        "prompt": job.request.caption,
+        "seed": seeds[0] if seeds else -1,
+        "all_seeds": seeds,
+        "infotexts": texts,
+        "sd_model_name": job.request.checkpoint_used,
+        "ignored": sorted(name for name, value in given.items() if value and name not in READ),
+    }
+    images = [base64.b64encode(saved.path.read_bytes()).decode() for saved in job.saved]
+    return {"images": images, "parameters": dict(given), "info": json.dumps(info)}
+
+
+def _text_of(saved: Saved) -> str:
+    with Image.open(saved.path) as image:
+        return str(image.info.get("parameters", ""))
+
+
+def progress_of(job: Job | None) -> dict[str, Any]:
+    last = job.last_event if job else None
+    state = {"skipped": False, "interrupted": bool(job and job.is_cancelled), "job_count": int(job is not None)}
+    if not isinstance(last, Progress):
+        return {"progress": 0.0, "eta_relative": 0.0, "state": state, "current_image": None, "textinfo": None}
+    share = (last.picture - 1 + last.step / last.steps) / last.pictures
+    state |= {"sampling_step": last.step, "sampling_steps": last.steps}
+    preview = base64.b64encode(last.preview).decode() if last.preview else None
+    rest = {"state": state, "current_image": preview, "textinfo": None}
+    return {"progress": round(share, 4), "eta_relative": last.remaining, **rest}
+
+
+def _running(engine: Engine, owner: str) -> Job | None:
+    """The owner's job that runs, or else waits longest."""
+    return next((job for job in reversed(engine.jobs_of(owner)) if not job.done), None)
+
+
+def _model(name: str, sha256: str) -> dict[str, Any]:
+    return {
+        "title": f"{name} [{sha256[:10]}]" if sha256 else name,
+        "model_name": name,
+        "hash": sha256[:10] or None,
+        "sha256": sha256 or None,
+        "filename": name,
+        "config": None,
+    }

@@ -1,0 +1,98 @@
+"""Clients of AUTOMATIC1111 against Easel."""
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from PIL import Image
+
+from presets.requests import ImageToImage, Inpaint
+from tests.fake_engine import FakeEngine
+from tests.waiting import wait_until
+
+CALL = {"prompt": "a boat", "steps": 2, "seed": 7, "cfg_scale": 5, "sampler_name": "DPM++ 2M Karras", "width": 64}
+
+
+@pytest.fixture
+def api(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{address}sdapi/v1", timeout=20) as client:
+        yield client
+
+
+def picture(colour: str = "teal") -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_txt2img_gives_the_pictures_and_what_made_them(api: httpx.Client, engine: FakeEngine):
+    answer = api.post("/txt2img", json={**CALL, "batch_size": 2, "restore_faces": True, "tiling": False}).json()
+    request = engine.submitted[-1].request
+    assert (request.guidance_scale, request.sampler, request.schedule, request.count) == (5, "DPM++ 2M", "karras", 2)
+    saved = engine.submitted[-1].saved
+    assert [base64.b64decode(image) for image in answer["images"]] == [each.path.read_bytes() for each in saved]
+    info = json.loads(answer["info"])
+    assert (info["all_seeds"], info["ignored"]) == ([7, 8], ["restore_faces"])
+
+
+def test_img2img_redraws_and_with_a_mask_inpaints(api: httpx.Client, engine: FakeEngine):
+    call = {**CALL, "init_images": [picture()], "denoising_strength": 0.5, "resize_mode": 2}
+    assert len(api.post("/img2img", json=call).json()["images"]) == 1
+    request = engine.submitted[-1].request
+    assert isinstance(request, ImageToImage) and (request.strength, request.resize_mode) == (0.5, "fill")
+    masked = {**call, "mask": picture("white"), "mask_blur": 7, "inpaint_full_res": False, "inpainting_fill": 2}
+    assert len(api.post("/img2img", json=masked).json()["images"]) == 1
+    request = engine.submitted[-1].request
+    assert isinstance(request, Inpaint)
+    assert (request.feather_mask, request.area, request.content) == (7, "whole", "noise")
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "code"),
+    [
+        ("/txt2img", {"steps": 0}, "E-STEPS"),
+        ("/txt2img", {"steps": 0, "override_settings": "none", "n_iter": "x", "scheduler": 5}, "E-"),
+        ("/txt2img", {"batch_size": 4, "n_iter": 4}, "E-BATCH"),
+        ("/img2img", {}, "E-IMAGE"),
+        ("/img2img", {"init_images": ["no base64"]}, "E-IMAGE"),
+        ("/img2img", {"init_images": [picture()], "resize_mode": 9}, "E-"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_sentence(api: httpx.Client, path: str, change: dict, code: str):
+    answer = api.post(path, json={**CALL, **change})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(code) and answer.json()["detail"]
+
+
+def test_models_and_options_are_listed_and_a_choice_is_the_callers_own(api: httpx.Client, engine: FakeEngine):
+    name = engine.checkpoints[0].name
+    assert [model["model_name"] for model in api.get("/sd-models").json()] == [name]
+    assert api.get("/options").json() == {"sd_model_checkpoint": name}
+    mine = {"authorization": "Bearer " + "m" * 24}
+    api.post("/options", json={"sd_model_checkpoint": "other [0123456789]"}, headers=mine)
+    assert api.get("/options", headers=mine).json() == {"sd_model_checkpoint": "other"}
+    assert api.get("/options").json() == {"sd_model_checkpoint": name}
+    assert "Euler a" in [sampler["name"] for sampler in api.get("/samplers").json()]
+
+
+def test_progress_is_of_the_own_job_and_interrupt_ends_it(api: httpx.Client, engine: FakeEngine):
+    assert api.get("/progress").json()["progress"] == 0
+    engine.gate = threading.Event()
+    before = len(engine.submitted)
+    sender = threading.Thread(target=lambda: api.post("/txt2img", json={**CALL, "steps": 50}))
+    sender.start()
+    try:
+        wait_until(lambda: len(engine.submitted) > before)
+        stranger = {"authorization": "Bearer " + "s" * 24}
+        api.post("/interrupt", headers=stranger)
+        assert api.get("/progress", headers=stranger).json()["state"]["job_count"] == 0
+        assert api.get("/progress").json()["state"]["job_count"] == 1
+        api.post("/interrupt")
+        sender.join(10)
+        assert engine.submitted[-1].state == "cancelled"
+    finally:
+        engine.gate = None
