@@ -54,7 +54,8 @@ def _run(arguments: Arguments) -> int:
             return run_request(engine, arguments, settings.presets)
         from presets.library import Library
         from tabs import http_api
-        from tabs.page import build_page, serve
+        from tabs.page import build_page
+        from tabs.serving import serve
 
         library = Library(settings.presets)
         page = build_page(engine, library, manage_models=settings.manage_models)

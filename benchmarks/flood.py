@@ -22,7 +22,8 @@ import httpx
 from pipelines.engine.local import LocalEngine
 from pipelines.engine.store import open_store
 from presets.settings import Settings
-from tabs.page import build_page, serve
+from tabs.page import build_page
+from tabs.serving import serve
 
 CLIENTS = 16
 """Threads that send."""

@@ -1,20 +1,14 @@
-"""The page: its tabs in order, and how it is served."""
+"""The page: its tabs in order, and the links between them."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
-from pydantic import BaseModel
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 
 from pipelines.engine.jobs import Engine
 from presets.foreign import PictureInfo
-from presets.images import FILE_LIMIT
 from presets.library import Library
 from presets.requests import KINDS
-from presets.settings import Settings
 from tabs import (
     api,
     control_picture,
@@ -28,25 +22,14 @@ from tabs import (
     preset_links,
     queue_panel,
     sending,
-    sessions,
     text_to_image,
-    theme,
     upscale,
 )
-from tabs.calls import CheckedCalls
 from tabs.form import Form
-from tabs.owners import OwnerCookie
-from tabs.picture_files import OnlyPictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
 from tabs.uploads import reference
-
-WAITING_EVENTS = 200
-"""Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
-RUNNING_EVENTS = 1000
-"""Page events that may run at once: each page or program that watches its job is one."""
-
 
 TABS = {
     "text-to-image": text_to_image.build,
@@ -110,49 +93,6 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
         return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
 
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
-
-
-def serve(
-    page: gr.Blocks, settings: Settings, *, pictures: Path, routes: Sequence[BaseRoute] = (), block: bool = True
-) -> str:
-    """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
-    stop.
-
-    PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
-    port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
-    from 7860 on.
-    """
-    gr.set_static_paths([pictures])
-    kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
-    page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
-    sessions.guard(page)
-    _, address, _ = page.launch(
-        max_threads=RUNNING_EVENTS,
-        state_session_capacity=sessions.SESSIONS,
-        server_name=settings.host,
-        server_port=settings.port,
-        share=settings.share,
-        prevent_thread_lock=not block,
-        show_error=True,
-        footer_links=["api", "settings"],
-        run_history=False,
-        allowed_paths=[str(pictures)],
-        app_kwargs={
-            "routes": list(routes),
-            "middleware": [
-                Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
-                Middleware(OnlyPictures, folder=pictures),
-                Middleware(OwnerCookie),
-            ],
-        },
-        max_file_size=FILE_LIMIT,
-        enable_monitoring=False,
-        ssr_mode=False,
-        theme=theme.easel_theme(),
-        css_paths=theme.STYLE_SHEET,
-        head=theme.head(),
-    )
-    return address
 
 
 _HEADER = """

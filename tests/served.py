@@ -10,7 +10,8 @@ from pipelines.engine.jobs import Engine
 from presets.library import Library
 from presets.settings import Settings
 from tabs import http_api
-from tabs.page import build_page, serve
+from tabs.page import build_page
+from tabs.serving import serve
 
 
 @contextmanager

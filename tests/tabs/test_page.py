@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from presets.settings import Settings
-from tabs.page import build_page, serve
+from tabs.page import build_page
+from tabs.serving import serve
 from tests.fake_engine import FakeEngine
 from tests.served import served
 

@@ -9,7 +9,8 @@ from gradio.queueing import Queue
 from gradio.state_holder import SessionState
 
 from presets.settings import Settings
-from tabs.page import build_page, serve
+from tabs.page import build_page
+from tabs.serving import serve
 from tabs.sessions import Sessions, guard
 from tests.fake_engine import FakeEngine
 

@@ -1,0 +1,64 @@
+"""How the page is served, and what else beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+from pydantic import BaseModel
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from presets.images import FILE_LIMIT
+from presets.settings import Settings
+from tabs import api, picture_info, sessions, theme
+from tabs.calls import CheckedCalls
+from tabs.owners import OwnerCookie
+from tabs.picture_files import OnlyPictures
+
+WAITING_EVENTS = 200
+"""Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
+RUNNING_EVENTS = 1000
+"""Page events that may run at once: each page or program that watches its job is one."""
+
+
+def serve(
+    page: gr.Blocks, settings: Settings, *, pictures: Path, routes: Sequence[BaseRoute] = (), block: bool = True
+) -> str:
+    """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
+    stop.
+
+    PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
+    port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
+    from 7860 on.
+    """
+    gr.set_static_paths([pictures])
+    kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
+    page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
+    sessions.guard(page)
+    _, address, _ = page.launch(
+        max_threads=RUNNING_EVENTS,
+        state_session_capacity=sessions.SESSIONS,
+        server_name=settings.host,
+        server_port=settings.port,
+        share=settings.share,
+        prevent_thread_lock=not block,
+        show_error=True,
+        footer_links=["api", "settings"],
+        run_history=False,
+        allowed_paths=[str(pictures)],
+        app_kwargs={
+            "routes": list(routes),
+            "middleware": [
+                Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
+                Middleware(OnlyPictures, folder=pictures),
+                Middleware(OwnerCookie),
+            ],
+        },
+        max_file_size=FILE_LIMIT,
+        enable_monitoring=False,
+        ssr_mode=False,
+        theme=theme.easel_theme(),
+        css_paths=theme.STYLE_SHEET,
+        head=theme.head(),
+    )
+    return address
