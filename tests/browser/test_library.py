@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 PROMPT = "#text-to-image-prompt textarea"
 A1111 = """a <b>castle</b> on a hill <lora:gone:0.8>
 Negative prompt: fog
-Steps: 30, Sampler: Euler a, CFG scale: 7, Seed: 123, Size: 512x768, Model: storyboek, Hires upscale: 2"""
+Steps: 30, Sampler: Euler a, CFG scale: 7, Seed: 123, Size: 512x768, Model: storyboek, Face restoration: CodeFormer"""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_what_another_program_wrote_is_shown_and_sent_to_a_form(page: Page, cast
     expect(about).to_contain_text("made with AUTOMATIC1111")
     expect(about).to_contain_text("The nearest is 'storybook'")
     expect(about).to_contain_text("a <b>castle</b> on a hill")
-    expect(about).to_contain_text("Hires upscale")
+    expect(about).to_contain_text("Face restoration")
     expect(page.locator("#info-picture img")).to_be_visible()
     assert page.evaluate("document.querySelector('#info-picture img').naturalWidth") == 64
     page.click("#send-to-text-to-image")
