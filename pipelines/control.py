@@ -19,6 +19,7 @@ FADING = 0.825
 """With another mode than balanced, each answer counts so much less than the one a block further in. This and the shares
 of adapters are those of A1111's ControlNet extension."""
 ADAPTER_SHARES = (0.25, 0.62, 0.825, 1.0)
+"""Of an adapter's levels, the deepest last; it may have fewer."""
 
 UNION_TYPES = ("pose", "depth", "soft-edge", "lines", "normal", "segments", "tile", "repaint")
 """In the order of the union's numbers; those that were trained on six know the first six."""
@@ -91,7 +92,7 @@ class _Follower:
         if features is None:
             picture = one.picture if one.model.config.in_channels == 3 else one.picture.mean(1, keepdim=True)
             features = self._features[id(one)] = one.model(picture.to(sample))
-        shares = ADAPTER_SHARES if one.unit.mode != "balanced" else (1.0,) * len(features)
+        shares = (1.0,) * len(features) if one.unit.mode == "balanced" else ADAPTER_SHARES[-len(features) :]
         scaled = [feature * (one.unit.weight * share) for feature, share in zip(features, shares, strict=True)]
         return [_for_batch(feature, len(sample), one.only_positive) for feature in scaled]
 
