@@ -21,9 +21,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from pipelines.engine.local import LocalEngine
 from presets.controlnet import ControlUnit
-from presets.drawing import Drawing, Redrawing
+from presets.drawing import Redrawing
 from presets.inputs import Inputs
-from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
+from presets.requests import AnyDrawing, ControlNet, ImageToImage, Inpaint, TextToImage
 from presets.settings import Settings
 
 ENGINE = Path(__file__).parent.parent / "pipelines" / "engine"
@@ -68,7 +68,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _cases(inputs: Inputs, steps: int, kinds: tuple[str, ...]) -> list[tuple[Drawing, Raw]]:
+def _cases(inputs: Inputs, steps: int, kinds: tuple[str, ...]) -> list[tuple[AnyDrawing, Raw]]:
     """A request of each kind, and what makes its picture without Easel."""
     import diffusers
 
@@ -78,7 +78,7 @@ def _cases(inputs: Inputs, steps: int, kinds: tuple[str, ...]) -> list[tuple[Dra
     scene, mask, outline = _scene(), _mask(), _scene().filter(ImageFilter.FIND_EDGES)
     usual: dict[str, Any] = {"prompt": PROMPT, "steps": steps, "seed": 7, "width": SIDE, "height": SIDE}
     unit = ControlUnit(picture=inputs.keep(outline), control=CONTROL)
-    requests: dict[str, Drawing] = {
+    requests: dict[str, AnyDrawing] = {
         "text-to-image": TextToImage(**usual),
         "image-to-image": ImageToImage(image=inputs.keep(scene), **usual),
         "inpaint": Inpaint(
@@ -112,7 +112,7 @@ def _control_model() -> Any:
     return diffusers.ControlNetModel.from_pretrained(ENGINE / "extras" / "controlnets" / CONTROL)
 
 
-def _raw(pipe: Any, request: Drawing, given: Mapping[str, Any]) -> Raw:
+def _raw(pipe: Any, request: AnyDrawing, given: Mapping[str, Any]) -> Raw:
     import torch
 
     from pipelines.engine import samplers
@@ -135,7 +135,7 @@ def _raw(pipe: Any, request: Drawing, given: Mapping[str, Any]) -> Raw:
     return draw
 
 
-def _compare(engine: LocalEngine, request: Drawing, raw: Raw, rounds: int) -> dict[str, float]:
+def _compare(engine: LocalEngine, request: AnyDrawing, raw: Raw, rounds: int) -> dict[str, float]:
     saved = engine.submit(request).result()[0]
     with Image.open(saved.path) as own:
         difference = np.abs(np.asarray(own, np.float32) - np.asarray(raw(), np.float32))

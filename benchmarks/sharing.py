@@ -40,7 +40,11 @@ def main() -> None:
         try:
             first, *others = _requests(engine.inputs, options.steps)
             alone = _after(engine, [first])
-            report = {first.kind: alone, "all": _after(engine, others), "models_apart": _bytes_apart()}
+            report: dict[str, float] = {
+                first.kind: alone,
+                "all": _after(engine, others),
+                "models_apart": _bytes_apart(),
+            }
         finally:
             engine.close()
     report["growth"] = round((report["all"] - report["models_apart"] - alone) / alone, 4)

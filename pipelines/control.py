@@ -125,7 +125,8 @@ def _picture_for(one: Followed, sample: torch.Tensor) -> dict[str, Any]:
     picture = one.picture.to(sample).expand(len(sample), -1, -1, -1)
     if not isinstance(one.model, ControlNetUnionModel):
         return {"controlnet_cond": picture}
-    kinds = one.model.config.num_control_type
+    config: Any = one.model.config
+    kinds = config.num_control_type
     number = min(UNION_TYPES.index(union_type(one.unit)), kinds - 1)
     control_type = torch.zeros(len(sample), kinds, dtype=sample.dtype, device=sample.device)
     control_type[:, number] = 1
