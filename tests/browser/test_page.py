@@ -77,6 +77,8 @@ def test_a_reloaded_page_shows_its_running_job_and_then_the_picture(page: Page):
 
 
 def test_the_queue_shows_own_jobs_and_cancels_them(page: Page):
+    page.click("#text-to-image-advanced > button")
+    page.fill("#text-to-image-count input[type=number]", "8")
     generate(page, "a boat for the queue", steps=150)
     expect(page.locator("#text-to-image-status")).to_contain_text("of 150")
     page.get_by_role("tab", name="Queue").click()

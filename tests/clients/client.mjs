@@ -15,7 +15,7 @@ async function refusal(values) {
 
 async function cancelled() {
   const states = [];
-  const job = app.submit(endpoint, { prompt: "a boat", steps: 150 });
+  const job = app.submit(endpoint, { prompt: "a boat", steps: 149 });
   for await (const event of job) {
     if (event.type !== "data") continue;
     states.push(event.data[1].state);
