@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -70,10 +71,10 @@ def test_the_javascript_client_gives_the_same_pixels(request_shown, expected, re
     file = NODE / "copied.mjs"
     file.write_text(snippets(request_shown, real_address)["JavaScript"] + "process.exit(0);\n", encoding="utf-8")
     try:
-        addresses = json.loads(run(["node", str(file)], cwd=NODE).splitlines()[-1].replace("'", '"'))
+        (address,) = re.findall(r"https?://[^'\"\s]+", run(["node", str(file)], cwd=NODE))
     finally:
         file.unlink()
-    (tmp_path / "x.png").write_bytes(httpx.get(addresses[0]).content)
+    (tmp_path / "x.png").write_bytes(httpx.get(address).content)
     assert np.array_equal(pixels([tmp_path / "x.png"]), expected)
 
 
