@@ -154,7 +154,7 @@ def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
     return {
         "family": loaded.model.family,
         "device": context.policy.device,
-        "dtype": str(denoiser_of(loaded.pipe).dtype).removeprefix("torch."),
+        "dtype": loaded.dtype,
         "weight_storage": context.policy.weight_storage,
         "compiled": context.policy.compile,
         "attention": loaded.attention,

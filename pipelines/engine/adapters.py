@@ -116,7 +116,8 @@ class Adapters:
         self._drop_originals_but(plan)
         copied = _copier(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
-        wide = components[FAMILIES[model.family].denoiser].dtype
+        denoiser = components[FAMILIES[model.family].denoiser]
+        wide = denoiser.dtype if plan else None  # diffusers goes through all modules for it
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:

@@ -29,7 +29,8 @@ def attending(denoiser: Any, attention: Attention) -> Iterator[Attention]:
 
     Gives what it computes by: "sdpa" where there is no other way for its architecture. Processors of adapters stay.
     """
-    attentions = [module for module in denoiser.modules() if hasattr(module, "processor")]
+    modules = denoiser.modules() if attention != "sdpa" else ()
+    attentions = [module for module in modules if hasattr(module, "processor")]
     own = [(module, module.processor) for module in attentions]
     chosen = [
         (module, make) for module, processor in own if (make := _PROCESSORS.get(type(processor), {}).get(attention))

@@ -23,7 +23,8 @@ def compile_blocks(denoiser: Any, backend: Any = "inductor") -> None:
 def interpreted(denoiser: Any, on: bool = True) -> Iterator[None]:
     """Until the block is left, the compiled blocks of `denoiser` run as they are (or not, without `on`): what is
     compiled would not notice hooks inside of it."""
-    compiled = [module for module in denoiser.modules() if on and module._compiled_call_impl is not None]
+    modules = denoiser.modules() if on else ()
+    compiled = [module for module in modules if module._compiled_call_impl is not None]
     calls = [module._compiled_call_impl for module in compiled]
     try:
         for module in compiled:

@@ -53,8 +53,8 @@ class Loaded:
     """A pipeline to run.
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
-    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's. `controls` are
-    the control models asked for, by name.
+    on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's, `dtype` the
+    precision of that ("float32"). `controls` are the control models asked for, by name.
     """
 
     pipe: Any
@@ -63,6 +63,7 @@ class Loaded:
     adapters: Applied
     plan: Plan
     attention: Attention
+    dtype: str
     controls: Mapping[str, Any]
 
 
@@ -138,12 +139,13 @@ class PipelineManager:
                 self._with_vae(vae, holding, model, plan) as components,
                 self._with_controls(controls, components, model, plan, report) as followed,
                 self._adapters.applied(components, model, loras, report) as adapters,
-                self._arranged(
-                    {**components, **followed}, components[FAMILIES[model.family].denoiser], plan
-                ) as attention,
+                self._arranged({**components, **followed}, components[FAMILIES[model.family].denoiser], plan) as (
+                    attention,
+                    dtype,
+                ),
             ):
                 pipe = _assembled(components, model, task)
-                yield Loaded(pipe, model, switch, adapters, plan, attention, followed)
+                yield Loaded(pipe, model, switch, adapters, plan, attention, dtype, followed)
         finally:
             holding.pins -= 1
             self._settle(holding)
@@ -360,9 +362,11 @@ class PipelineManager:
             self._cache.stay(key, min(holding.size, self._policy.resident_limit))
 
     @contextlib.contextmanager
-    def _arranged(self, components: Components, denoiser: Any, plan: Plan) -> Iterator[Attention]:
-        """The components as `plan` and the policy want them until the block is left; gives the denoiser's attention."""
-        attention = self._policy.attention_for(str(denoiser.dtype).removeprefix("torch."))
+    def _arranged(self, components: Components, denoiser: Any, plan: Plan) -> Iterator[tuple[Attention, str]]:
+        """The components as `plan` and the policy want them until the block is left; gives the denoiser's attention and
+        dtype."""
+        dtype = str(denoiser.dtype).removeprefix("torch.")  # asked once: diffusers goes through all modules for it
+        attention = self._policy.attention_for(dtype)
         with (
             interpreted(denoiser, plan.offload != "none"),
             offloaded(components, self._device, plan.offload, self._policy.resident_limit),
@@ -370,7 +374,7 @@ class PipelineManager:
             tiling(components["vae"], plan.vae_tiling),
             attending(denoiser, attention) as computed_by,
         ):
-            yield computed_by
+            yield computed_by, dtype
 
     def _key(self, model: Model) -> CheckpointKey:
         return CheckpointKey(str(model.path), model.identity, self._policy.dtype_for(model.parameters))

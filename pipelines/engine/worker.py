@@ -72,10 +72,10 @@ PROGRESS_INTERVAL = 0.1
 """Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
 watches takes from the processor that draws."""
 
-SPINS = "10000"
+SPINS = "50000"
 """Rounds that an OpenMP thread (of GCC's library, which PyTorch uses on Linux) waits busily for the others, before it
-sleeps. By default so many that two threads beside another busy process take turns in waiting; this many cost nothing
-where there is none. `python -m benchmarks.busy` compares them."""
+sleeps. By default so many that two threads beside another busy process take turns in waiting; with a fifth of this
+many a job costs some 4 % more where there is none. `python -m benchmarks.busy` compares them."""
 
 _log = logging.getLogger("easel.worker")
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
