@@ -23,6 +23,7 @@ from pipelines.engine.errors import (
     VaeRefused,
 )
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.findings import Findings
 from pipelines.engine.model import (
     GGUF,
     PICKLED,
@@ -83,7 +84,7 @@ class Catalog:
         self._roots = tuple(roots)
         self._starter = starter
         self._known: dict[Path, tuple[str, Model | UserError]] = {}
-        self._known_vaes: dict[Path, tuple[str, VaeFile | UserError]] = {}
+        self._vaes = Findings(inspect_vae, VaeRefused)
         self._from_hub: dict[str, Model] = {}
         self._entries: _Entries = {}
         self._scanned = -math.inf
@@ -133,30 +134,16 @@ class Catalog:
         for found in sorted(self._walk_roots("vae"), key=lambda found: found.name.lower()):
             if not found.path.is_dir():
                 name = _unique(found.name, {name.lower() for name in entries})
-                entries[name] = self._inspected_vae(replace(found, name=name))
+                entries[name] = self._vaes.of(name, found.path, found.reason)
         return entries
-
-    def _inspected_vae(self, found: _Found) -> VaeFile | UserError:
-        if found.reason:
-            return VaeRefused(found.name, found.reason)
-        try:
-            identity = f"{found.name}|{_identity(found.path)}"
-            known = self._known_vaes.get(found.path)
-            if known is None or known[0] != identity:
-                known = (identity, _vae_or_error(found))
-                self._known_vaes[found.path] = known
-            return known[1]
-        except OSError as problem:
-            return VaeRefused(found.name, f"it cannot be read ({problem.strerror})")
 
     def mark(self, file: Model | VaeFile, error: UserError) -> None:
         """Have `error` be the answer for `file` until it changes: what is wrong with it was found only by using it."""
-        entry = (f"{file.name}|{file.identity}", error)
         if isinstance(file, VaeFile):
-            self._known_vaes[file.path] = entry
+            self._vaes.mark(file.name, file.path, file.identity, error)
         elif file.path is not None:
             with self._lock:
-                self._known[file.path] = entry
+                self._known[file.path] = (f"{file.name}|{file.identity}", error)
                 self._entries[file.name] = (file.path, error)
 
     def files(self, folder: str) -> dict[str, tuple[Path, str]]:
@@ -340,14 +327,6 @@ def _inspected(found: _Found) -> Model | UserError:
         if found.path.is_dir():
             return inspect_folder(found.path, found.name)
         return inspect_file(found.path, found.name)
-    except UserError as error:
-        return error.with_traceback(None)
-
-
-def _vae_or_error(found: _Found) -> VaeFile | UserError:
-    """Raises `OSError` for what vanished."""
-    try:
-        return inspect_vae(found.path, found.name)
     except UserError as error:
         return error.with_traceback(None)
 

@@ -13,9 +13,10 @@ from typing import Literal
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import ControlFamily, ControlNotFound, ControlUnusable, NoControl
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.findings import Findings
 from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
 from pipelines.engine.jobs import ControlInfo
-from pipelines.engine.model import Model, header_of, identity_of
+from pipelines.engine.model import Model, header_of
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.recognition import UNET, OtherKind, what_else
 from presets.errors import UserError
@@ -73,7 +74,7 @@ class ControlFiles:
 
     def __init__(self, catalog: Catalog):
         self._catalog = catalog
-        self._known: dict[Path, tuple[str, ControlFile | UserError]] = {}
+        self._found = Findings(_inspected, ControlUnusable, _files)
 
     def list(self) -> tuple[ControlInfo, ...]:
         """All by name, those that cannot be used with the reason as their `problem`."""
@@ -108,19 +109,7 @@ class ControlFiles:
 
     def _all(self) -> Iterator[tuple[str, ControlFile | UserError]]:
         for name, (path, reason) in _without_variants(self._catalog.files(FOLDER)).items():
-            yield name, self._inspected(name, path, reason)
-
-    def _inspected(self, name: str, path: Path, reason: str) -> ControlFile | UserError:
-        if reason:
-            return ControlUnusable(name, reason, "E-MODEL-PATH")
-        try:
-            identity = f"{name}|{identity_of(_files(path))}"
-            known = self._known.get(path)
-            if known is None or known[0] != identity:
-                known = self._known[path] = (identity, _inspected(name, path))
-            return known[1]
-        except OSError as problem:
-            return ControlUnusable(name, f"it cannot be read ({problem.strerror})")
+            yield name, self._found.of(name, path, reason)
 
 
 def _without_variants(files: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
@@ -143,9 +132,8 @@ def _files(path: Path) -> Iterator[Path]:
     yield from (path,) if config is None else (path, config)
 
 
-def _inspected(name: str, path: Path) -> ControlFile | UserError:
+def _inspected(name: str, path: Path, identity: str) -> ControlFile | UserError:
     """Raises `OSError` for what vanished."""
-    identity = identity_of(_files(path))
     try:
         header = header_of(path)
         kind = kind_of(header)

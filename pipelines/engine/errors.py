@@ -9,7 +9,7 @@
     +-- ModelFamily           a file of another kind or family         E-MODEL-FAMILY
     +-- ModelUnsafe           a file that would run code               E-MODEL-UNSAFE
     +-- VaeNotFound           no VAE of that name                      E-VAE-UNKNOWN
-    +-- VaeRefused            a VAE that cannot be used here           E-VAE
+    +-- VaeRefused            a VAE that cannot be used here           E-VAE, E-MODEL-PATH
     +-- UpscalerNotFound      no upscaler of that name                 E-UPSCALER
     +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
     |                                                                  E-MODEL-PATH
@@ -56,6 +56,16 @@ class NotListed(UserError):
     def __init__(self, name: str, near: Sequence[str] = ()):
         hint = f" The nearest: {', '.join(near[:3])}." if near else ""
         super().__init__(f"No {self.what} is called {shortened(name)}.{hint}", field=self.of_field)
+
+
+class Unusable(UserError):
+    """A file of some `what` that is there and cannot be used."""
+
+    what: str
+    of_field: str
+
+    def __init__(self, name: str, reason: str, code: str | None = None):
+        super().__init__(f"The {self.what} {shortened(name)} cannot be used: {reason}.", code=code, field=self.of_field)
 
 
 class ModelNotFound(UserError):
@@ -122,11 +132,9 @@ class VaeNotFound(NotListed):
     what, of_field = "VAE", "vae"
 
 
-class VaeRefused(UserError):
+class VaeRefused(Unusable):
     code = "E-VAE"
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(f"The VAE {shortened(name)} cannot be used: {reason}.", field="vae")
+    what, of_field = "VAE", "vae"
 
 
 class UpscalerNotFound(NotListed):
@@ -134,11 +142,9 @@ class UpscalerNotFound(NotListed):
     what, of_field = "upscaler", "upscaler"
 
 
-class UpscalerRefused(UserError):
+class UpscalerRefused(Unusable):
     code = "E-MODEL-CORRUPT"
-
-    def __init__(self, name: str, reason: str, code: str | None = None):
-        super().__init__(f"The upscaler {shortened(name)} cannot be used: {reason}.", code=code, field="upscaler")
+    what, of_field = "upscaler", "upscaler"
 
 
 class LoraNotFound(NotListed):
@@ -146,11 +152,9 @@ class LoraNotFound(NotListed):
     what, of_field = "LoRA", "loras"
 
 
-class LoraUnusable(UserError):
+class LoraUnusable(Unusable):
     code = "E-MODEL-CORRUPT"
-
-    def __init__(self, name: str, reason: str, code: str | None = None):
-        super().__init__(f"The LoRA {shortened(name)} cannot be used: {reason}.", code=code, field="loras")
+    what, of_field = "LoRA", "loras"
 
 
 class LoraFamily(UserError):
@@ -194,11 +198,9 @@ class NoControl(UserError):
         )
 
 
-class ControlUnusable(UserError):
+class ControlUnusable(Unusable):
     code = "E-MODEL-CORRUPT"
-
-    def __init__(self, name: str, reason: str, code: str | None = None):
-        super().__init__(f"The control model {shortened(name)} cannot be used: {reason}.", code=code, field="units")
+    what, of_field = "control model", "units"
 
 
 class ControlFamily(UserError):
@@ -208,11 +210,9 @@ class ControlFamily(UserError):
         super().__init__(f"{shortened(name)} {reason}.", field="units")
 
 
-class EmbeddingRefused(UserError):
+class EmbeddingRefused(Unusable):
     code = "E-EMBEDDING"
-
-    def __init__(self, word: str, reason: str, code: str | None = None):
-        super().__init__(f"The embedding {shortened(word)} cannot be used: {reason}.", code=code, field="prompt")
+    what, of_field = "embedding", "prompt"
 
 
 class PreprocessorMissing(UserError):

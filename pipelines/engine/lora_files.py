@@ -14,10 +14,10 @@ from typing import Any, TypeGuard
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import LoraFamily, LoraNotFound, LoraUnusable
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.findings import Findings
 from pipelines.engine.headers import BrokenFile, Header, read_header
 from pipelines.engine.jobs import LoraInfo
 from pipelines.engine.lora_keys import TEXT, TEXT_2, Layer, flat, grouped, is_whole, kind_of, rank_of
-from pipelines.engine.model import identity_of
 from presets.errors import UserError
 from presets.fields import without_control_characters
 from presets.names import match_name, near_names
@@ -72,13 +72,13 @@ class LoraFiles:
 
     def __init__(self, catalog: Catalog):
         self._catalog = catalog
-        self._known: dict[Path, tuple[str, LoraFile | UserError]] = {}
+        self._found = Findings(_inspected, LoraUnusable)
 
     def list(self) -> tuple[LoraInfo, ...]:
         """All files by name, those that cannot be used with the reason as their `problem`."""
         files = self._catalog.files(FOLDER)
         until = time.monotonic() + LIST_SECONDS
-        self._known = {path: self._known[path] for path, _ in files.values() if path in self._known}
+        self._found.keep({path for path, _ in files.values()})
         return tuple(self._info(name, path, reason, until) for name, (path, reason) in files.items())
 
     def find(self, name: str) -> LoraFile:
@@ -90,7 +90,7 @@ class LoraFiles:
         match = match_name(name, tuple(files))
         if match is None:
             raise LoraNotFound(name, near_names(name, tuple(files)))
-        found = self._inspected(match, *files[match])
+        found = self._found.of(match, *files[match])
         if isinstance(found, UserError):
             raise found.with_traceback(None)
         return found
@@ -107,22 +107,10 @@ class LoraFiles:
         return {name: file.name for name, file in files.items()}
 
     def _info(self, name: str, path: Path, reason: str, until: float) -> LoraInfo:
-        if path not in self._known and time.monotonic() > until:
+        if path not in self._found and time.monotonic() > until:
             return LoraInfo(name=name)
-        found = self._inspected(name, path, reason)
+        found = self._found.of(name, path, reason)
         return LoraInfo(name=name, problem=found.message) if isinstance(found, UserError) else found.info()
-
-    def _inspected(self, name: str, path: Path, reason: str) -> LoraFile | UserError:
-        if reason:
-            return LoraUnusable(name, reason, "E-MODEL-PATH")
-        try:
-            identity = f"{name}|{identity_of(iter((path,)))}"
-            known = self._known.get(path)
-            if known is None or known[0] != identity:
-                known = self._known[path] = (identity, _inspected(name, path))
-            return known[1]
-        except OSError as problem:
-            return LoraUnusable(name, f"it cannot be read ({problem.strerror})")
 
 
 def check_family(file: LoraFile, family: str) -> None:
@@ -132,11 +120,10 @@ def check_family(file: LoraFile, family: str) -> None:
         raise LoraFamily(file.name, f"is a LoRA for {made}, and the checkpoint is of {wanted}")
 
 
-def _inspected(name: str, path: Path) -> LoraFile | UserError:
+def _inspected(name: str, path: Path, identity: str) -> LoraFile | UserError:
     """Raises `OSError` for what vanished."""
     if path.suffix.lower() != ".safetensors":
         return LoraUnusable(name, "a pickled file can run code; convert it to safetensors", "E-MODEL-UNSAFE")
-    identity = identity_of(iter((path,)))
     try:
         header = read_header(path)
     except BrokenFile as problem:

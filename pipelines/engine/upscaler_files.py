@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import UpscalerNotFound, UpscalerRefused
+from pipelines.engine.findings import Findings
 from pipelines.engine.headers import BrokenFile, IncompleteFile
-from pipelines.engine.model import GGUF, header_of, identity_of
+from pipelines.engine.model import GGUF, header_of
 from pipelines.engine.pickles import UnsafeFile
 from presets.errors import UserError
 from presets.names import match_name, near_names
@@ -44,12 +45,12 @@ class UpscalerFiles:
 
     def __init__(self, catalog: Catalog):
         self._catalog = catalog
-        self._known: dict[Path, tuple[str, UpscalerFile | UserError]] = {}
+        self._found = Findings(_inspected, UpscalerRefused)
 
     def names(self) -> tuple[str, ...]:
         """The models that can be used as far as their headers tell, the one that ships first, then plain resampling."""
         files = self._files()
-        usable = [name for name in files if isinstance(self._inspected(name, *files[name]), UpscalerFile)]
+        usable = [name for name in files if isinstance(self._found.of(name, *files[name]), UpscalerFile)]
         return (*sorted(usable, key=lambda name: name != DEFAULT), *RESAMPLERS)
 
     def listed(self, name: str) -> str:
@@ -69,14 +70,14 @@ class UpscalerFiles:
         match = match_name(name or DEFAULT, tuple(files))
         if match is None:
             raise UpscalerNotFound(name, near_names(name, (*files, *RESAMPLERS)))
-        found = self._inspected(match, *files[match])
+        found = self._found.of(match, *files[match])
         if isinstance(found, UserError):
             raise found.with_traceback(None)
         return found
 
     def mark(self, file: UpscalerFile, error: UserError) -> None:
         """Have `error` be the answer for `file` until it changes: what is wrong with it was found only by using it."""
-        self._known[file.path] = (f"{file.name}|{file.identity}", error)
+        self._found.mark(file.name, file.path, file.identity, error)
 
     def _files(self) -> dict[str, tuple[Path, str]]:
         """The first of several files of one name counts."""
@@ -84,18 +85,6 @@ class UpscalerFiles:
         for folder in FOLDERS:
             found = {**self._catalog.files(folder), **found}
         return {name: found[name] for name in sorted(found, key=str.lower) if name.lower() not in RESAMPLERS}
-
-    def _inspected(self, name: str, path: Path, reason: str) -> UpscalerFile | UserError:
-        if reason:
-            return UpscalerRefused(name, reason, "E-MODEL-PATH")
-        try:
-            identity = identity_of(iter((path,)))
-            known = self._known.get(path)
-            if known is None or known[0] != f"{name}|{identity}":
-                known = self._known[path] = (f"{name}|{identity}", _inspected(name, path, identity))
-            return known[1]
-        except OSError as problem:
-            return UpscalerRefused(name, f"it cannot be read ({problem.strerror})")
 
 
 def _inspected(name: str, path: Path, identity: str) -> UpscalerFile | UserError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipelines.engine.errors import VaeRefused
 from pipelines.engine.families import FAMILIES, Family
 from pipelines.engine.headers import BrokenFile
-from pipelines.engine.model import header_of, identity_of
+from pipelines.engine.model import header_of
 from pipelines.engine.pickles import UnsafeFile
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,17 +39,16 @@ class VaeFile:
             raise VaeRefused(self.name, f"it was made for {FAMILIES[self.family].title}, not for {family.title}")
 
 
-def inspect_vae(path: Path, name: str) -> VaeFile:
-    """The VAE in the regular file `path`. Raises `VaeRefused`, and `OSError` if it vanishes."""
-    identity = identity_of(iter((path,)))
+def inspect_vae(name: str, path: Path, identity: str) -> VaeFile | VaeRefused:
+    """The VAE in the regular file `path`, or why it is none. Raises `OSError` if it vanishes."""
     try:
         header = header_of(path)
     except (BrokenFile, UnsafeFile) as problem:
-        raise VaeRefused(name, str(problem)) from None
+        return VaeRefused(name, str(problem))
     prefix = prefix_of(header.shapes)
     shape = header.shapes.get(f"{prefix}decoder.conv_in.weight", ())
     if len(shape) != 4 or f"{prefix}encoder.conv_in.weight" not in header.shapes:
-        raise VaeRefused(name, "it holds no encoder and decoder of a VAE")
+        return VaeRefused(name, "it holds no encoder and decoder of a VAE")
     architecture = str(header.metadata.get("modelspec.architecture", ""))
     family = next((family for mark, family in _ARCHITECTURES.items() if architecture.startswith(mark)), "")
     return VaeFile(name, path, shape[1], family, path.stat().st_size, identity)
