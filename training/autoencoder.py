@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL
 from torch.nn import functional
 
 from training.latents import pixels_of, scene_of, to_pixels
+from training.learning import KEEP_SECONDS, average, keep, take_up
 from training.painter import paint
 from training.parts import new_autoencoder
 from training.recipe import Recipe
@@ -23,7 +24,6 @@ from training.styles import STYLES
 LEARNING_RATE = 2e-3
 EMA_DECAY = 0.998
 KL_WEIGHT = 3e-4
-CHECKPOINT_SECONDS = 120
 POOL = 1500
 HELD_OUT = range(10_000_000, 10_000_032)
 """Scenes that measure the reconstruction; no recipe paints so many for training."""
@@ -56,7 +56,7 @@ def _train(
     averaged = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
     state = {"model": model, "averaged": averaged, "optimizer": optimizer}
-    first = _load(state, checkpoint)
+    first = take_up(state, checkpoint)
     pass_through = torch.compile(_reconstruct) if compiled else _reconstruct
     saved = time.monotonic()
     for step, crops in zip(range(first, steps), _crops(recipe, first), strict=False):
@@ -64,15 +64,13 @@ def _train(
             share = min(1.0, (step + 1) / 60) * (1 + math.cos(math.pi * step / steps)) / 2
             group["lr"] = LEARNING_RATE * max(share, 0.02)
         loss = _train_step(model, optimizer, pass_through, crops)
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
-        for mean, present in zip(averaged.parameters(), model.parameters(), strict=True):
-            mean.lerp_(present.detach(), 1 - decay)
+        average(averaged, model, EMA_DECAY, step)
         if step % 50 == 0:
             tell(f"autoencoder step {step}/{steps} loss {loss:.4f}")
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(state, checkpoint, step + 1)
+        if time.monotonic() - saved > KEEP_SECONDS:
+            keep(state, checkpoint, step + 1)
             saved = time.monotonic()
-    _save(state, checkpoint, steps)
+    keep(state, checkpoint, steps)
     return averaged
 
 
@@ -133,18 +131,3 @@ def _varied(index: int, size: int) -> torch.Tensor:
     restyle = styles[index % 10] if index % 10 < len(styles) else None
     picture = paint(scene_of(index), seed=index, size=size)
     return to_pixels([restyle(picture) if restyle else picture])
-
-
-def _save(state: dict, file: Path, step: int) -> None:
-    partial = file.with_suffix(".part")
-    torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, partial)
-    partial.replace(file)
-
-
-def _load(state: dict, file: Path) -> int:
-    if not file.exists():
-        return 0
-    saved = torch.load(file, weights_only=True)
-    for name, part in state.items():
-        part.load_state_dict(saved[name])
-    return saved["step"]

@@ -1,8 +1,5 @@
 """Training of a small ControlNet for the starter: it learns to have things where an outline has them."""
 
-import copy
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +14,7 @@ from transformers import CLIPTextModel
 
 from training.diffusion import Batches
 from training.latents import CHUNK, to_pixels
+from training.learning import Learner, share_of_rate, train
 from training.outlines import caption_without_places, is_drawable, outlines, staged
 from training.recipe import Recipe
 
@@ -24,7 +22,7 @@ EMBEDDING = (8, 16, 48, 96)
 """Channels of what reads the control picture, each level half as large as the one before: 8x in all, as the VAE."""
 RATE = 6e-4
 EMA_DECAY = 0.998
-CHECKPOINT_SECONDS = 180
+WARM_UP = 100
 WITHOUT_SCENE, THICK, SOFT = 0.6, 0.35, 0.3
 """Shares of outlines: of the things alone, with lines three pixels wide, and blurred."""
 
@@ -118,8 +116,8 @@ class Frozen:
     unet: UNet2DConditionModel
 
 
-class ControlLearner:
-    """The ControlNet, its averaged copy and the optimizer: all that a checkpoint holds."""
+class ControlLearner(Learner):
+    """The ControlNet, beside the starter that it is for."""
 
     def __init__(self, pipeline: StableDiffusionPipeline):
         self.frozen = Frozen(
@@ -128,36 +126,13 @@ class ControlLearner:
         )
         self.frozen.unet.set_attn_processor(AttnProcessor())
         self.control = new_controlnet(pipeline.unet).to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.control).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.control.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-        )
-        self.step = 0
+        super().__init__(self.control, RATE, EMA_DECAY)
 
     def start_from(self, folder: Path) -> None:
         """The weights of an exported ControlNet instead of untrained ones."""
         state = ControlNetModel.from_pretrained(folder).state_dict()
         self.control.load_state_dict(state)
         self.averaged.load_state_dict(state)
-
-    def save(self, file: Path) -> None:
-        state = {"step": self.step, "optimizer": self.optimizer.state_dict()}
-        state |= {"control": self.control.state_dict(), "averaged": self.averaged.state_dict()}
-        partial = file.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(file)
-
-    def load(self, file: Path) -> None:
-        state = torch.load(file, weights_only=True)
-        self.step = state["step"]
-        self.control.load_state_dict(state["control"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for mean, present in zip(self.averaged.parameters(), self.control.parameters(), strict=True):
-            mean.lerp_(present.detach(), 1 - decay)
 
 
 def train_control(
@@ -169,41 +144,22 @@ def train_control(
     compiled: bool = True,
 ) -> None:
     """Train up to `steps`; `checkpoint` is renewed as it goes, and read first if it is there."""
-    if checkpoint.exists():
-        learner.load(checkpoint)
-        tell(f"resumed at step {learner.step}")
     guess = torch.compile(_guess) if compiled else _guess
-    began, saved, first, losses = time.monotonic(), time.monotonic(), learner.step, []
-    while learner.step < steps:
-        losses.append(_train_step(learner, guess, batches.at(learner.step), steps))
-        if learner.step % 50 == 0:
-            pace = (time.monotonic() - began) / (learner.step - first)
-            tell(f"step {learner.step}/{steps} loss {sum(losses) / len(losses):.4f} {pace:.3f} s/step")
-            losses.clear()
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            learner.save(checkpoint)
-            saved = time.monotonic()
-    learner.save(checkpoint)
+
+    def once() -> float:
+        loss = _loss(learner, guess, batches.at(learner.step))
+        return learner.learn(loss, RATE * share_of_rate(learner.step, steps, WARM_UP))
+
+    train(learner, once, steps, checkpoint, tell)
 
 
-def _train_step(
-    learner: ControlLearner, guess: Callable[..., torch.Tensor], batch: dict[str, torch.Tensor], steps: int
-) -> float:
-    for group in learner.optimizer.param_groups:
-        group["lr"] = RATE * _share_of_rate(learner.step, steps)
+def _loss(learner: ControlLearner, guess: Callable[..., torch.Tensor], batch: dict[str, torch.Tensor]) -> torch.Tensor:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         with torch.no_grad():
             words = learner.frozen.text_encoder(batch["tokens"]).last_hidden_state
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         seen = guess(learner.control, learner.frozen.unet, latents, batch["times"], words, batch["control"])
-    loss = functional.mse_loss(seen.float(), batch["target"])
-    learner.optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(learner.control.parameters(), 1.0)
-    learner.optimizer.step()
-    learner.step += 1
-    learner.average()
-    return loss.item()
+    return functional.mse_loss(seen.float(), batch["target"])
 
 
 def _guess(
@@ -223,8 +179,3 @@ def _guess(
         mid_block_additional_residual=middle,
         return_dict=False,
     )[0]
-
-
-def _share_of_rate(step: int, steps: int) -> float:
-    """Linear warm-up over 100 steps, then a half cosine down to a fiftieth."""
-    return min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.autoencoder import reconstruction, scale_of, train_autoencoder, train_decoder
-from training.diffusion import Batches, Learner, train_diffusion
+from training.diffusion import Batches, DiffusionLearner, train_diffusion
 from training.evaluate import STARTER, evaluate
 from training.export import PREVIEW_SCENES, assemble, export
 from training.judge import FILE, accuracy, load_judge, save_judge, train_judge
@@ -50,7 +50,7 @@ class Run:
         autoencoder = AutoencoderKL.from_pretrained(folder / "vae")
         autoencoder.save_pretrained(self.folder / "vae")
         (self.folder / "scale.json").write_text(json.dumps(autoencoder.config.scaling_factor))
-        learner = Learner(self.recipe, self.tokenizer())
+        learner = DiffusionLearner(self.recipe, self.tokenizer())
         text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
         unet = UNet2DConditionModel.from_pretrained(folder / "unet")
         for models in (learner.models, learner.averaged):
@@ -92,8 +92,8 @@ class Run:
         encode_scenes(self.autoencoder(), self.recipe, self.folder / "latents", self.tell)
         return load_latents(self.folder / "latents")
 
-    def diffusion(self) -> Learner:
-        learner = Learner(self.recipe, self.tokenizer())
+    def diffusion(self) -> DiffusionLearner:
+        learner = DiffusionLearner(self.recipe, self.tokenizer())
         batches = Batches(self.recipe, learner.tokenizer, self.folder / "latents", self.scale())
         train_diffusion(learner, self.recipe, batches, self.folder / "diffusion.pt", self.tell, self.compiled)
         return learner
@@ -113,7 +113,7 @@ class Run:
 
     def export(self) -> None:
         """Write the model as trained so far (averaged weights of the last checkpoint)."""
-        learner = Learner(self.recipe, self.tokenizer())
+        learner = DiffusionLearner(self.recipe, self.tokenizer())
         learner.load(self.folder / "diffusion.pt")
         text_encoder, unet = learner.shipped()
         sharp = (self.folder / "vae-sharp").exists()

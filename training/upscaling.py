@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from training.evaluate import STARTER
 from training.latents import scene_of, to_pixels
+from training.learning import KEEP_SECONDS, average, keep, take_up
 from training.painter import paint
 
 RESAMPLINGS = (
@@ -35,7 +36,6 @@ BLURRED_SHARE = 0.2
 REDRAWN_SHARE = 0.25
 """Of the small pictures, that have been through the autoencoder."""
 EMA_DECAY = 0.998
-CHECKPOINT_SECONDS = 120
 CROP = 40
 """Pixels of the small picture."""
 
@@ -125,21 +125,19 @@ def train_upscaler(recipe: UpscalerRecipe, checkpoint: Path, tell: Callable[[str
     averaged = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     state = {"model": model, "averaged": averaged, "optimizer": optimizer}
-    first = _load(state, checkpoint)
+    first = take_up(state, checkpoint)
     scenes = Scenes(recipe)
     saved = started = time.monotonic()
     for step in range(first, recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _pace(step / recipe.steps)
         loss = _step(model, optimizer, scenes.batch(), squared=step > recipe.steps * 2 / 3)
-        decay = min(EMA_DECAY, (step + 1) / (step + 10))
-        for mine, ours in zip(averaged.parameters(), model.parameters(), strict=True):
-            mine.lerp_(ours.detach(), 1 - decay)
+        average(averaged, model, EMA_DECAY, step)
         if (step + 1) % 100 == 0:
             tell(f"upscaler {step + 1}/{recipe.steps} loss {loss:.5f}, {time.monotonic() - started:.0f} s")
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == recipe.steps:
+        if time.monotonic() - saved > KEEP_SECONDS or step + 1 == recipe.steps:
             saved = time.monotonic()
-            _save(state, checkpoint, step + 1)
+            keep(state, checkpoint, step + 1)
     return averaged.eval()
 
 
@@ -161,19 +159,3 @@ def _step(
 def _pace(done: float) -> float:
     """Share of the learning rate: a short rise, then down by a cosine."""
     return min(1.0, done * 50 + 0.02) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-def _save(state: dict, file: Path, step: int) -> None:
-    partial = file.with_suffix(".part")
-    torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, partial)
-    partial.replace(file)
-
-
-def _load(state: dict, file: Path) -> int:
-    """The step to go on with."""
-    if not file.exists():
-        return 0
-    saved = torch.load(file, weights_only=True)
-    for name, part in state.items():
-        part.load_state_dict(saved[name])
-    return saved["step"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from training.diffusion import Batches, Learner
+from training.diffusion import Batches, DiffusionLearner
 from training.make_starter import STAGES, Run
 from training.recipe import SMALLEST
 
@@ -42,7 +42,7 @@ def test_training_moves_the_weights_and_the_average_follows(smallest):
 def test_an_exported_model_can_be_trained_further(smallest, tmp_path):
     further = Run(SMALLEST, tmp_path, tmp_path / "starter", compiled=False)
     further.continue_from(smallest.output)
-    before, after = Learner(SMALLEST, further.tokenizer()), Learner(SMALLEST, further.tokenizer())
+    before, after = DiffusionLearner(SMALLEST, further.tokenizer()), DiffusionLearner(SMALLEST, further.tokenizer())
     before.load(smallest.folder / "diffusion.pt")
     after.load(tmp_path / "diffusion.pt")
     assert after.step == 0
