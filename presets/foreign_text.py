@@ -7,6 +7,7 @@ from typing import Any
 
 from presets import control_text, told
 from presets.foreign_samplers import sampling
+from presets.hires_fields import LATENT
 from presets.infotext import UPSCALER_NAMES, Infotext, pairs_of, parse
 from presets.told import LoraTold, Told
 
@@ -84,17 +85,21 @@ def _values(found: Infotext, pairs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _hires(pairs: Mapping[str, str]) -> dict[str, Any]:
-    names = {theirs.lower(): ours for ours, theirs in UPSCALER_NAMES.items()}
     told_name = pairs.get("hires upscaler", "").strip()
-    latent = told_name.lower().startswith("latent")
     sampler = sampling(pairs.get("hires sampler"), None)[0].get("sampler")
     values = {field: told.number_of(pairs[key]) for key, field in _HIRES.items() if key in pairs}
     return {
         **values,
-        **({"hires_upscaler": "latent" if latent else names.get(told_name.lower(), told_name)} if told_name else {}),
+        **({"hires_upscaler": hires_upscaler(told_name)} if told_name else {}),
         **({"hires_sampler": sampler} if sampler else {}),
         **({"hires_prompt": pairs["hires prompt"]} if "hires prompt" in pairs else {}),
     }
+
+
+def hires_upscaler(name: str) -> str:
+    """What A1111 calls `name`, as Easel does."""
+    ours = {theirs.lower(): ours for ours, theirs in UPSCALER_NAMES.items()}
+    return LATENT if name.lower().startswith(LATENT) else ours.get(name.lower(), name)
 
 
 def _program(pairs: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from pipelines.engine.jobs import Engine
 from presets.checks import parse
 from presets.foreign_samplers import sampling
+from presets.foreign_text import hires_upscaler
 from presets.requests import AnyRequest, ImageToImage, Inpaint, TextToImage
 from tabs.http_requests import kept_picture
 
@@ -14,11 +15,21 @@ _SAME = {
     "cfg_scale": "guidance_scale",
     "denoising_strength": "strength",
 }
+_HIRES = {
+    "hr_scale": "hires_factor",
+    "hr_second_pass_steps": "hires_steps",
+    "hr_prompt": "hires_prompt",
+    "denoising_strength": "hires_strength",
+}
+_HIRES_SCALE = 2.0
+"""Where the call names none."""
 _MASK = {"mask_blur": "feather_mask", "inpaint_full_res_padding": "padding"}
 _RESIZE = ("stretch", "crop", "fill", "latent")
 _CONTENT = ("fill", "original", "noise", "nothing")
 READ = {
     *_SAME,
+    *_HIRES,
+    *("enable_hr", "hr_upscaler", "hr_sampler_name"),
     *_MASK,
     *("sampler_name", "sampler_index", "scheduler", "batch_size", "n_iter", "override_settings", "init_images"),
     *("mask", "resize_mode", "inpainting_mask_invert", "inpaint_full_res", "inpainting_fill", "send_images"),
@@ -40,9 +51,20 @@ def request_of(engine: Engine, given: Mapping[str, Any], checkpoint: str, from_p
     counts = [given.get(name) or 1 for name in ("batch_size", "n_iter")]
     values["count"] = counts[0] * counts[1] if all(isinstance(count, int) for count in counts) else counts[0]
     if not from_picture:
-        values.pop("strength", None)  # of the second pass, which is asked for otherwise here
-        return parse(TextToImage, {"prompt": "", **values})
+        values.pop("strength", None)
+        return parse(TextToImage, {"prompt": "", **values, **_hires(given)})
     return _redrawing(engine, given, {"prompt": "", **values})
+
+
+def _hires(given: Mapping[str, Any]) -> dict[str, Any]:
+    if not given.get("enable_hr"):
+        return {}
+    values = {own: given[name] for name, own in _HIRES.items() if given.get(name) is not None}
+    if upscaler := given.get("hr_upscaler"):
+        values["hires_upscaler"] = hires_upscaler(str(upscaler))
+    if (sampler := given.get("hr_sampler_name")) and sampler != "Use same sampler":
+        values["hires_sampler"] = sampling(sampler)[0].get("sampler", sampler)
+    return {"hires_factor": _HIRES_SCALE, **values}
 
 
 def _redrawing(engine: Engine, given: Mapping[str, Any], values: dict[str, Any]) -> AnyRequest:

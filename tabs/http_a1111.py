@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,12 +13,16 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.engine.jobs import Engine, Failed, Job, Progress, Saved, Stopped
+from pipelines.engine.jobs import Engine, Job, Progress, Saved
+from presets import infotext
 from presets.errors import UserError
+from presets.foreign import read_info
 from presets.samplers import SAMPLERS
 from tabs.a1111_requests import READ, plain_name, request_of
-from tabs.http_requests import BODY_LIMIT, json_object, read_body
+from tabs.http_foreign import drawn, in_base64
+from tabs.http_requests import BODY_LIMIT, content_of, json_object, read_body
 from tabs.http_views import status_of
+from tabs.inventory import available
 from tabs.owners import owner_of
 
 Check = Callable[[HttpRequest], None]
@@ -33,8 +38,7 @@ def build(engine: Engine, check: Check) -> Starlette:
         given = json_object(await read_body(request, BODY_LIMIT))
         owner = owner_of(request)
         wanted = await asyncio.to_thread(request_of, engine, given, chosen.get(owner, ""), _is_img2img(request))
-        job = await asyncio.to_thread(engine.submit, wanted, owner=owner, kept=False)
-        await _end(job)
+        job = await drawn(engine, wanted, owner)
         return JSONResponse(await asyncio.to_thread(answer, job, given))
 
     async def options(request: HttpRequest) -> Response:
@@ -57,6 +61,11 @@ def build(engine: Engine, check: Check) -> Starlette:
     async def progress(request: HttpRequest) -> Response:
         return JSONResponse(progress_of(_running(engine, owner_of(request))))
 
+    async def png_info(request: HttpRequest) -> Response:
+        image = json_object(await read_body(request, BODY_LIMIT)).get("image")
+        content = content_of(str(image or ""), "image")
+        return JSONResponse(await asyncio.to_thread(_told, content, engine))
+
     async def interrupt(request: HttpRequest) -> Response:
         check(request)
         job = _running(engine, owner_of(request))
@@ -72,6 +81,7 @@ def build(engine: Engine, check: Check) -> Starlette:
         Route("/samplers", samplers),
         Route("/progress", progress),
         Route("/interrupt", interrupt, methods=["POST"]),
+        Route("/png-info", png_info, methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={UserError: _refuse})
 
@@ -86,15 +96,6 @@ def _is_img2img(request: HttpRequest) -> bool:
     return request.url.path.rstrip("/").endswith("img2img")
 
 
-async def _end(job: Job) -> None:
-    """Wait for it; raises `UserError` where it ended without its pictures."""
-    async for event in job.stream():
-        if isinstance(event, Failed):
-            raise UserError(event.message, code=event.code, field=event.field)
-        if isinstance(event, Stopped) and not job.saved:
-            raise UserError("The job was cancelled.", code="E-CANCELLED")
-
-
 def answer(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
     """The pictures in base64, and what made them, which names what of the call was not read."""
     texts = [_text_of(saved) for saved in job.saved]
@@ -107,13 +108,21 @@ def answer(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
         "sd_model_name": job.request.checkpoint_used,
         "ignored": sorted(name for name, value in given.items() if value and name not in READ),
     }
-    images = [base64.b64encode(saved.path.read_bytes()).decode() for saved in job.saved]
-    return {"images": images, "parameters": dict(given), "info": json.dumps(info)}
+    return {"images": [in_base64(saved) for saved in job.saved], "parameters": dict(given), "info": json.dumps(info)}
 
 
 def _text_of(saved: Saved) -> str:
     with Image.open(saved.path) as image:
         return str(image.info.get("parameters", ""))
+
+
+def _told(content: bytes, engine: Engine) -> dict[str, Any]:
+    """A1111's own text of a picture's file, taken apart, and all other texts in it."""
+    texts = dict(read_info(io.BytesIO(content), available(engine)).texts)
+    text = texts.pop("parameters", "")
+    found = infotext.parse(text)
+    words = {"Prompt": found.prompt, "Negative prompt": found.negative_prompt} if text else {}
+    return {"info": text, "items": texts, "parameters": {**words, **found.pairs}}
 
 
 def progress_of(job: Job | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipelines.engine.jobs import Engine
 from presets.errors import UserError, shortened
 from presets.library import Library
 from presets.settings import Settings
-from tabs import http_a1111, http_status
+from tabs import http_a1111, http_openai, http_status
 from tabs.http_jobs import REQUESTS, SCHEMAS, add_jobs, add_results
 from tabs.http_lists import add_lists, version
 from tabs.http_requests import LOOPBACK, check_origin
@@ -55,7 +55,8 @@ def routes(engine: Engine, library: Library, access: Access | None = None) -> li
         check_origin(request.headers, access.trusted, is_local=access.is_local)
 
     own, a1111 = build(engine, library, access), http_a1111.build(engine, check)
-    return [Mount(PATH, own), Mount("/sdapi/v1", a1111), *http_status.routes(engine)]
+    openai = http_openai.build(engine, check, PATH)
+    return [Mount(PATH, own), Mount("/sdapi/v1", a1111), Mount("/v1", openai), *http_status.routes(engine)]
 
 
 def build(engine: Engine, library: Library, access: Access) -> FastAPI:

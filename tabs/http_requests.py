@@ -77,11 +77,15 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def kept_picture(inputs: Inputs, text: str, field: str) -> ImageRef:
     """The picture in base64, also as a data URL, kept. Raises `InvalidField`."""
+    return kept_file(inputs, content_of(text, field), field)
+
+
+def content_of(text: str, field: str) -> bytes:
+    """The file in base64, also as a data URL. Raises `InvalidField`."""
     try:
-        content = base64.b64decode(text.rpartition(",")[2], validate=True)
+        return base64.b64decode(text.rpartition(",")[2], validate=True)
     except (ValueError, binascii.Error):
         raise InvalidField(field, "The picture must be given as base64 or by its reference.", code="E-IMAGE") from None
-    return kept_file(inputs, content, field)
 
 
 def kept_file(inputs: Inputs, content: bytes, field: str = "image") -> ImageRef:

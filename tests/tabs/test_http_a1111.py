@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from presets.requests import ImageToImage, Inpaint
+from presets.requests import ImageToImage, Inpaint, TextToImage
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_until
 
@@ -96,3 +97,31 @@ def test_progress_is_of_the_own_job_and_interrupt_ends_it(api: httpx.Client, eng
         assert engine.submitted[-1].state == "cancelled"
     finally:
         engine.gate = None
+
+
+def test_the_hires_fix_is_asked_for_as_in_a1111(api: httpx.Client, engine: FakeEngine):
+    hires = {"enable_hr": True, "denoising_strength": 0.7, "hr_upscaler": "Latent (nearest)", "hr_prompt": "a ship"}
+    answer = api.post("/txt2img", json={**CALL, **hires, "hr_sampler_name": "Euler a"}).json()
+    request = engine.submitted[-1].request
+    assert isinstance(request, TextToImage)
+    assert (request.hires_factor, request.hires_strength, request.hires_upscaler) == (2, 0.7, "latent")
+    assert (request.hires_prompt, request.hires_sampler) == ("a ship", "Euler a")
+    assert json.loads(answer["info"])["ignored"] == []
+    api.post("/txt2img", json={**CALL, "denoising_strength": 0.7, "hr_scale": 3})
+    request = engine.submitted[-1].request
+    assert isinstance(request, TextToImage) and not request.is_drawn_on
+
+
+def test_png_info_tells_the_texts_of_a_picture(api: httpx.Client):
+    file, texts = io.BytesIO(), PngInfo()
+    texts.add_text("parameters", "a boat\nNegative prompt: fog\nSteps: 2, Sampler: Euler a, Seed: 7")
+    texts.add_text("Comment", "mine")
+    Image.new("RGB", (64, 64)).save(file, "PNG", pnginfo=texts)
+    image = base64.b64encode(file.getvalue()).decode()
+    told = api.post("/png-info", json={"image": f"data:image/png;base64,{image}"}).json()
+    assert told["info"].startswith("a boat\n") and told["items"] == {"Comment": "mine"}
+    words = {"Prompt": "a boat", "Negative prompt": "fog"}
+    assert told["parameters"] == {**words, "Steps": "2", "Sampler": "Euler a", "Seed": "7"}
+    assert api.post("/png-info", json={"image": picture()}).json() == {"info": "", "items": {}, "parameters": {}}
+    for wrong in ("no base64", base64.b64encode(b"text").decode(), None):
+        assert api.post("/png-info", json={"image": wrong}).status_code == 422
