@@ -54,12 +54,13 @@ def _run(arguments: Arguments) -> int:
             return run_request(engine, arguments, settings.presets)
         from presets.library import Library
         from tabs import http_api
+        from tabs.access import access_of
         from tabs.page import build_page
         from tabs.serving import serve
 
         library = Library(settings.presets)
         page = build_page(engine, library, manage_models=settings.manage_models)
-        routes = http_api.routes(engine, library, http_api.access_of(settings))
+        routes = http_api.routes(engine, library, access_of(settings))
         serve(page, settings, pictures=settings.pictures, routes=routes)
         return 0
     finally:

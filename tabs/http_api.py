@@ -1,7 +1,5 @@
 """Easel over plain HTTP: one FastAPI application under `/api`, and what watching machines ask beside it."""
 
-import os
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -14,11 +12,10 @@ from starlette.routing import BaseRoute, Mount
 from pipelines.engine.jobs import Engine
 from presets.errors import UserError, shortened
 from presets.library import Library
-from presets.settings import Settings
 from tabs import http_a1111, http_openai, http_status
+from tabs.access import Access
 from tabs.http_jobs import REQUESTS, SCHEMAS, add_jobs, add_results
 from tabs.http_lists import add_lists, version
-from tabs.http_requests import LOOPBACK, check_origin
 from tabs.http_views import RETRY_SECONDS, Problem, problem_of, status_of
 
 PATH = "/api"
@@ -31,28 +28,12 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """From where the API may be used: `trusted` names of this server beside the machine's own; whether it `is_local`,
-    reached from the machine itself only."""
-
-    trusted: tuple[str, ...] = ()
-    is_local: bool = False
-
-
-def access_of(settings: Settings) -> Access:
-    """As the server will listen: without a host it is the machine's own address, unless the platform names one."""
-    host = settings.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    trusted = (*settings.trusted_hosts, *filter(None, [os.environ.get("SPACE_HOST")]))
-    return Access(trusted, is_local=host in LOOPBACK and not settings.share)
-
-
 def routes(engine: Engine, library: Library, access: Access | None = None) -> list[BaseRoute]:
     """What is to be served beside the page."""
     access = access or Access()
 
     def check(request: HTTPConnection) -> None:
-        check_origin(request.headers, access.trusted, is_local=access.is_local)
+        access.check(request.headers)
 
     own, a1111 = build(engine, library, access), http_a1111.build(engine, check)
     openai = http_openai.build(engine, check, PATH)
@@ -63,7 +44,7 @@ def build(engine: Engine, library: Library, access: Access) -> FastAPI:
     """The application. Callers are told apart as `owner_of` says, and see and stop their own jobs only."""
 
     async def check(request: Request) -> None:
-        check_origin(request.headers, access.trusted, is_local=access.is_local)
+        access.check(request.headers)
 
     app = FastAPI(
         title="Easel",

@@ -1,14 +1,11 @@
-"""What comes in over plain HTTP: bodies, the requests in them, and who may send them."""
+"""What comes in over plain HTTP: bodies, and the requests in them."""
 
 import base64
 import binascii
 import json
 import math
-from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request as HttpRequest
 
 from presets.checks import parse
@@ -20,7 +17,6 @@ from presets.requests import KINDS, AnyRequest
 
 BODY_LIMIT = 3 * FILE_LIMIT
 """Bytes of a request with its pictures in it."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class BodyTooLarge(UserError):
@@ -32,10 +28,6 @@ class BodyTooLarge(UserError):
 
 class UnreadableBody(UserError):
     code = "E-API-ARGS"
-
-
-class ForeignOrigin(UserError):
-    code = "E-ORIGIN"
 
 
 async def read_body(request: HttpRequest, limit: int) -> bytes:
@@ -103,28 +95,3 @@ def kept_file(inputs: Inputs, content: bytes, field: str = "image") -> ImageRef:
         limit = FILE_LIMIT // 2**20
         raise InvalidField(field, f"The picture's file is larger than {limit} MiB.", code="E-IMAGE-FILE")
     return inputs.keep(*decode(content, field))
-
-
-def check_origin(headers: Headers, trusted: Collection[str], *, is_local: bool) -> None:
-    """Raise `ForeignOrigin` for what another site's page sends by a visitor's browser.
-
-    `trusted` are names under which this server may be reached. One that `is_local` is reached by those of the machine
-    itself only, so that no name of a stranger's can be made to mean it.
-    """
-    host = _name(headers.get("host", ""))
-    known = LOOPBACK | frozenset(trusted)
-    if is_local and host not in known:
-        raise ForeignOrigin(
-            f"This server is not known as {shortened(host)}; its owner can add that to the setting trusted_hosts."
-        )
-    origin = headers.get("origin")
-    if origin is not None and _name(origin.partition("://")[2]) not in {host, *trusted}:
-        raise ForeignOrigin(f"A page of {shortened(origin)} may not do this here.")
-
-
-def _name(netloc: str) -> str:
-    """A host without its port, in lower case; empty for none."""
-    try:
-        return urlsplit(f"//{netloc}").hostname or ""
-    except ValueError:
-        return ""

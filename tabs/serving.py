@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from presets.images import FILE_LIMIT
 from presets.settings import Settings
 from tabs import api, picture_info, sessions, theme
+from tabs.access import OwnPagesOnly, access_of
 from tabs.calls import CheckedCalls
 from tabs.owners import OwnerCookie
 from tabs.picture_files import OnlyPictures
@@ -49,6 +50,7 @@ def serve(
         app_kwargs={
             "routes": list(routes),
             "middleware": [
+                Middleware(OwnPagesOnly, access=access_of(settings)),
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures),
                 Middleware(OwnerCookie),

@@ -10,6 +10,7 @@ from pipelines.engine.jobs import Engine
 from presets.library import Library
 from presets.settings import Settings
 from tabs import http_api
+from tabs.access import access_of
 from tabs.page import build_page
 from tabs.serving import serve
 
@@ -18,9 +19,10 @@ from tabs.serving import serve
 def served(engine: Engine, pictures: Path) -> Iterator[str]:
     """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
     library = Library(pictures.parent / "presets")
-    page, routes = build_page(engine, library), http_api.routes(engine, library, http_api.Access(is_local=True))
+    settings = Settings(home=pictures)
+    page, routes = build_page(engine, library), http_api.routes(engine, library, access_of(settings))
     try:
-        yield serve(page, Settings(home=pictures), pictures=pictures, routes=routes, block=False)
+        yield serve(page, settings, pictures=pictures, routes=routes, block=False)
     finally:
         page.close(verbose=False)
 

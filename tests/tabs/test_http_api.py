@@ -13,7 +13,8 @@ from starlette.datastructures import Headers
 
 from presets.errors import UserError
 from presets.requests import KINDS
-from tabs.http_requests import BODY_LIMIT, ForeignOrigin, check_origin
+from tabs.access import Access, ForeignOrigin
+from tabs.http_requests import BODY_LIMIT
 from tests.fake_engine import FakeEngine
 
 BOAT = {"kind": "text-to-image", "prompt": "a boat", "steps": 2, "seed": 7}
@@ -221,7 +222,7 @@ def test_the_description_names_every_route_and_kind(api: httpx.Client):
     ],
 )
 def test_the_own_page_and_programs_may_change_things(headers: dict, is_local: bool):
-    check_origin(Headers(headers), ["easel.example"], is_local=is_local)
+    Access(("easel.example",), is_local).check(Headers(headers))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_the_own_page_and_programs_may_change_things(headers: dict, is_local: bo
 )
 def test_a_strangers_page_may_not(headers: dict, is_local: bool):
     with pytest.raises(ForeignOrigin):
-        check_origin(Headers(headers), [], is_local=is_local)
+        Access((), is_local).check(Headers(headers))
 
 
 def test_a_strangers_page_is_refused_with_a_sentence_before_anything_is_done(api: httpx.Client, engine: FakeEngine):
@@ -251,3 +252,12 @@ def test_other_sites_pages_read_nothing(api: httpx.Client, path: str):
     assert api.get(path).status_code == 200
     for headers in ({"origin": "https://elsewhere.example"}, {"host": "elsewhere.example"}):
         assert api.get(path, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/text_to_image", "upload", "component_server"])
+def test_other_sites_pages_do_nothing_by_gradios_routes_either(api: httpx.Client, path: str):
+    for headers in ({"origin": "https://elsewhere.example"}, {"host": "elsewhere.example"}):
+        answer = api.post(f"gradio_api/{path}", json={"data": []}, headers=headers)
+        assert answer.status_code == 403 and "trusted_hosts" in answer.json()["detail"]
+    own = api.post(f"gradio_api/{path}", json={"data": []}, headers={"origin": str(api.base_url).rstrip("/")})
+    assert own.status_code != 403
