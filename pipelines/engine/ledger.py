@@ -1,5 +1,7 @@
 """All jobs of an engine: those that wait and the one that runs, and behind them, in the job table, those that ended."""
 
+import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -27,6 +29,8 @@ TRIES = 2
 """How often a job is begun at most, where each time the worker or the program died."""
 PICTURES_SEARCHED = 200
 """The gallery's newest pictures, among which those of a job that was cut off are looked for."""
+
+_log = logging.getLogger("easel.jobs")
 
 
 class Ledger:
@@ -155,10 +159,13 @@ class Ledger:
         return [job for job in (*self.line, *running) if not job.kept and job.is_left(seconds)]
 
     def forget(self) -> None:
-        """Remove from the table, now and then, what ended long ago."""
+        """Remove from the table, now and then, what ended long ago; where the disk refuses, the next time."""
         if time.monotonic() > self._forgotten + KEPT_SECONDS / 100:
             self._forgotten = time.monotonic()
-            self._store.forget(time.time() - KEPT_SECONDS)
+            try:
+                self._store.forget(time.time() - KEPT_SECONDS)
+            except (sqlite3.Error, OSError) as error:
+                _log.error("Jobs that ended long ago could not be removed: %s", error)
 
     def places(self, owner: str) -> dict[str, Queued]:
         """By job: where those of `owner` that wait stand."""
@@ -172,9 +179,15 @@ class Ledger:
                 job.put(_told(position, seconds))
 
     def find_saved(self, job: Job, gallery: Gallery) -> None:
-        """Tell a job that was cut off of the pictures that it had saved and not been told of."""
+        """Tell a job that was cut off of the pictures that it had saved and not been told of. Where the gallery cannot
+        be read, they are made again."""
         told = {saved.index for saved in job.saved}
-        pictures = [picture for picture in gallery.recent(PICTURES_SEARCHED) if picture.created >= job.created]
+        try:
+            recent = gallery.recent(PICTURES_SEARCHED)
+        except (sqlite3.Error, OSError) as error:
+            _log.error("The pictures that job %s had saved could not be looked for: %s", job.id, error)
+            return
+        pictures = [picture for picture in recent if picture.created >= job.created]
         for index in range(len(told), job.request.picture_count):
             wanted = job.request.picture(index)
             found = next((picture for picture in pictures if picture.request == wanted), None)

@@ -1,5 +1,6 @@
 """Jobs of an engine without its worker: what is asked of their places, and what a restart leaves of them."""
 
+import math
 import time
 
 import pytest
@@ -157,3 +158,19 @@ def test_what_was_done_is_counted(program):
     program.ledger.put_back(DIED, "")
     tally = program.ledger.tally
     assert (tally.done, tally.cancelled, tally.failed, tally.pictures, tally.worker_deaths) == (1, 1, 0, 1, 1)
+
+
+def test_a_disk_that_refuses_to_forget_is_asked_again_later(program, caplog):
+    ended = program.accept()
+    end(program, program.begun())
+    ended.ended = 1.0
+    program.store.update(ended)
+    program.ledger._forgotten = -math.inf
+    assert program.store.get(ended.id)
+    program.store._connection.execute("PRAGMA query_only = 1")
+    program.ledger.forget()
+    program.store._connection.execute("PRAGMA query_only = 0")
+    assert program.store.get(ended.id) and "could not be removed" in caplog.text
+    program.ledger._forgotten = -math.inf
+    program.ledger.forget()
+    assert program.store.get(ended.id) is None

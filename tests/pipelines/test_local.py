@@ -11,6 +11,7 @@ from PIL import Image
 from pipelines.engine.errors import LoraFamily, LoraNotFound, ModelNotFound
 from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped, Warned
 from pipelines.engine.local import LocalEngine
+from pipelines.engine.store import JobStore
 from presets.drawing import LoraUse
 from presets.errors import InvalidField, UserError
 from presets.metadata import read_request
@@ -274,3 +275,17 @@ def test_closing_the_engine_fails_what_waits_and_ends_the_worker(tmp_path):
     engine.close()
     assert isinstance(list(job.events())[-1], Failed)
     assert workers() == others
+
+
+def test_an_index_that_cannot_be_read_costs_neither_the_job_that_was_cut_off_nor_the_next(tmp_path):
+    settings, table = Settings(home=tmp_path, threads=1, in_process=True), tmp_path / "1.sqlite"
+    before = LocalEngine(settings, store=JobStore(table))
+    job = before.submit(HOUSE)
+    before._ledger.take(frozenset())
+    before._ledger.close()
+    (settings.pictures / "index.sqlite").mkdir(parents=True)
+    engine = LocalEngine(settings, store=JobStore(table)).start()
+    try:
+        assert engine.job(job.id).result() and engine.submit(HOUSE).result()
+    finally:
+        engine.close()
