@@ -1,5 +1,6 @@
 """Jobs of an engine without its worker: what is asked of their places, and what a restart leaves of them."""
 
+import asyncio
 import math
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.engine.errors import WorkerDied
-from pipelines.engine.jobs import Failed, Finished, Job, Queued, Saved, Stopped
+from pipelines.engine.jobs import Event, Failed, Finished, Job, Queued, Saved, Stopped
 from pipelines.engine.ledger import KEPT_JOBS, Ledger
 from pipelines.engine.store import JobStore
 from presets.errors import UserError
@@ -174,3 +175,13 @@ def test_a_disk_that_refuses_to_forget_is_asked_again_later(program, caplog):
     program.ledger._forgotten = -math.inf
     program.ledger.forget()
     assert program.store.get(ended.id) is None
+
+
+@pytest.mark.parametrize("first", [2, 9])
+def test_who_has_had_all_events_of_an_ended_job_waits_for_none(first):
+    job = Job(HOUSE, nothing, events=[Queued(position=1), Stopped()])
+
+    async def rest() -> list[Event]:
+        return [event async for event in job.stream(first)]
+
+    assert asyncio.run(asyncio.wait_for(rest(), 5)) == []

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.datastructures import Headers
 
+from pipelines.engine.jobs import Job
 from presets.errors import UserError
 from presets.requests import KINDS
 from tabs.http_requests import BODY_LIMIT, ForeignOrigin, check_origin
@@ -83,6 +84,30 @@ def test_events_come_as_they_are_and_go_on_after_the_one_that_was_last(api: http
     rest = api.get(path, headers={"last-event-id": events[3][0]})
     assert events_of(rest.text) == events[4:]
     assert events_of(api.get(path, headers={"last-event-id": "another-3"}).text) == events
+
+
+def test_who_has_had_the_last_event_is_told_to_come_no_more(api: httpx.Client):
+    path = f"api/jobs/{api.post('api/jobs', json=BOAT, params={'wait': 10}).json()['id']}/events"
+    last, _, _ = events_of(api.get(path).text)[-1]
+    answer = api.get(path, headers={"last-event-id": last})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_of_a_job_whose_steps_are_forgotten_all_that_lasts_is_sent_again(api: httpx.Client, engine: FakeEngine):
+    path = f"api/jobs/{api.post('api/jobs', json=BOAT, params={'wait': 10}).json()['id']}/events"
+    events = events_of(api.get(path).text)
+    whole = engine.submitted.pop()
+    engine.submitted.append(read_again(whole))
+    for seen, _, _ in events[:-1]:
+        rest = events_of(api.get(path, headers={"last-event-id": seen}).text)
+        assert [name for _, name, _ in rest] == ["saved", "finished"]
+    assert api.get(path, headers={"last-event-id": events[-1][0]}).status_code == 204
+    assert api.get(path, headers={"last-event-id": rest[-1][0]}).status_code == 204
+
+
+def read_again(job: Job) -> Job:
+    """An ended job as the table has it."""
+    return Job(job.request, Job.cancel, owner=job.owner, identifier=job.id, events=job.lasting_events)
 
 
 @pytest.mark.usefixtures("held")
