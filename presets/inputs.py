@@ -54,6 +54,8 @@ _UPRIGHT = {
 """EXIF's orientation -> what undoes it."""
 
 _BEGINNINGS = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|....ftypavi[fs]", re.DOTALL)
+_State = tuple[int, int, int]
+"""Modification time in ns, size in bytes and inode of a file."""
 _PNG_OPTIONS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 
 
@@ -62,19 +64,19 @@ class Inputs:
 
     def __init__(self, root: Path):
         self.root = root
-        self._remembered: OrderedDict[tuple[str, int, int, int], ImageRef] = OrderedDict()
+        self._remembered: OrderedDict[tuple[Path, _State | None], tuple[ImageRef, _State | None]] = OrderedDict()
+        """By what was given: what it was kept as, and the state of the file that was made of it."""
 
     def add(self, path: Path, field: str = "image") -> ImageRef:
         """Keep the picture in the file `path`, given as the request's `field`. Raises `InvalidField`."""
         if not path.is_file():
             raise InvalidField(field, f"There is no file {shortened(str(path), 150)}.", code="E-IMAGE-MISSING")
         try:
-            state = path.stat()
-            known = (str(path), state.st_mtime_ns, state.st_size, state.st_ino)
-            found = self._remembered.get(known)
-            if found is None or not self._path(found).is_file():
+            known = (path, _state(path))
+            found, kept = self._remembered.get(known, (None, None))
+            if found is None or kept is None or _state(self._path(found)) != kept:
                 found = self.keep(*decode(_content(path, field), field))
-                self._remembered[known] = found
+                self._remembered[known] = (found, _state(self._path(found)))
                 while len(self._remembered) > REMEMBERED:
                     self._remembered.popitem(last=False)
         except OSError as error:
@@ -85,19 +87,27 @@ class Inputs:
         return found
 
     def keep(self, image: Image.Image, notes: tuple[str, ...] = ()) -> ImageRef:
-        """Keep a picture whose mode is RGB or RGBA. Raises `OSError`."""
+        """Keep a picture whose mode is RGB or RGBA, also where what was kept of it is damaged. Raises `OSError`."""
         reference = ImageRef(sha256=digest(image), width=image.width, height=image.height)
         reference._notes = notes
-        path = self._path(reference)
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{uuid.uuid4().hex}.part")
-            try:
-                image.save(partial, "PNG", **_PNG_OPTIONS)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        try:
+            self.open(reference)
+        except ImageMissing:
+            self._write(image, self._path(reference))
         return reference
+
+    def _write(self, image: Image.Image, path: Path) -> None:
+        """The file appears whole or not at all. Raises `OSError`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            with partial.open("wb") as file:
+                image.save(file, "PNG", **_PNG_OPTIONS)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def named(self, sha256: str, field: str = "image") -> ImageRef:
         """The picture of that name. Raises `InvalidField`."""
@@ -178,6 +188,15 @@ def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str
     except BROKEN:
         raise _damaged(field) from None
     return plain, notes + _notes_of_pixels(plain)
+
+
+def _state(path: Path) -> _State | None:
+    """What changes with the file; None where there is none."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _content(path: Path, field: str) -> bytes:
