@@ -45,6 +45,7 @@ class Ledger:
         self._costs = Costs()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
+        self._begun_before: set[str] = set()
         self._places = 0
         self._forgotten = 0.0
 
@@ -57,7 +58,9 @@ class Ledger:
             if job.started is not None and job.tries >= TRIES:
                 self.put(job, _failed(WorkerDied(None)))
                 continue
-            job.started = None
+            if job.started is not None:
+                self._begun_before.add(job.id)
+                job.started = None
             self.line.append(job)
             job.put(Queued(position=len(self.line), detail=detail))
 
@@ -178,6 +181,10 @@ class Ledger:
             if job.is_watched and not (isinstance(last, Queued) and last.position == position):
                 job.put(_told(position, seconds))
 
+    def is_cut_off(self, job: Job) -> bool:
+        """Whether it was begun before, by this program or the one before it, and may have saved pictures."""
+        return job.tries > 1 or job.id in self._begun_before
+
     def find_saved(self, job: Job, gallery: Gallery) -> None:
         """Tell a job that was cut off of the pictures that it had saved and not been told of. Where the gallery cannot
         be read, they are made again."""
@@ -202,11 +209,11 @@ class Ledger:
 
     def suspend(self, error: UserError) -> None:
         """Tell all who wait that the program ends by `error`. In the table the jobs stay as they are, to be taken up at
-        the next start; for the one that runs, this was no try."""
+        the next start; for the one that runs, which may still save a picture, this was no try."""
         unfinished = self._unfinished()
         for job in unfinished:
             if job.started is not None:
-                job.started, job.tries = None, job.tries - 1
+                job.tries -= 1
                 self._store.update(job)
         self._store.close()
         for job in unfinished:

@@ -84,7 +84,27 @@ def test_a_program_that_is_closed_counts_no_try(program, tmp_path):
     running = program.begun()
     program.ledger.suspend(UserError("The program is being closed."))
     assert isinstance(running.last_event, Failed)
-    assert Program(tmp_path).begun().tries == 1
+    after = Program(tmp_path)
+    again = after.begun()
+    assert again.tries == 1 and after.ledger.is_cut_off(again)
+
+
+def test_a_job_that_never_began_was_not_cut_off(program, tmp_path):
+    program.accept()
+    program.ledger.suspend(UserError("The program is being closed."))
+    after = Program(tmp_path)
+    assert not after.ledger.is_cut_off(after.begun())
+
+
+def test_a_job_that_a_closed_program_had_begun_is_next_and_stays_so_when_that_is_closed_too(program, tmp_path):
+    first, _ = program.accept(), program.accept()
+    program.begun()
+    program.ledger.suspend(UserError("The program is being closed."))
+    second = Program(tmp_path)
+    second.ledger.suspend(UserError("The program is being closed."))
+    third = Program(tmp_path)
+    again = third.begun()
+    assert again.id == first.id and again.tries == 1 and third.ledger.is_cut_off(again)
 
 
 def test_pictures_that_were_saved_and_not_told_of_are_found(program, tmp_path):
