@@ -59,6 +59,16 @@ _State = tuple[int, int, int]
 _PNG_OPTIONS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 
 
+class PictureNotKept(InvalidField):
+    """The disk refused a picture that is given."""
+
+    code = "E-DISK"
+
+    def __init__(self, field: str, error: OSError):
+        reason = error.strerror or type(error).__name__
+        super().__init__(field, f"The picture was not taken, as it could not be written to the disk: {reason}.")
+
+
 class Inputs:
     """The pictures given so far, under `root` as `<two digits>/<sha256>.png`. Any thread and process may use it."""
 
@@ -75,7 +85,7 @@ class Inputs:
             known = (path, _state(path))
             found, kept = self._remembered.get(known, (None, None))
             if found is None or kept is None or _state(self._path(found)) != kept:
-                found = self.keep(*decode(_content(path, field), field))
+                found = self.keep(*decode(_content(path, field), field), field=field)
                 self._remembered[known] = (found, _state(self._path(found)))
                 while len(self._remembered) > REMEMBERED:
                     self._remembered.popitem(last=False)
@@ -86,14 +96,18 @@ class Inputs:
             ) from None
         return found
 
-    def keep(self, image: Image.Image, notes: tuple[str, ...] = ()) -> ImageRef:
-        """Keep a picture whose mode is RGB or RGBA, also where what was kept of it is damaged. Raises `OSError`."""
+    def keep(self, image: Image.Image, notes: tuple[str, ...] = (), *, field: str = "image") -> ImageRef:
+        """Keep a picture whose mode is RGB or RGBA, given as the request's `field`, also where what was kept of it is
+        damaged. Raises `PictureNotKept`."""
         reference = ImageRef(sha256=digest(image), width=image.width, height=image.height)
         reference._notes = notes
         try:
             self.open(reference)
         except ImageMissing:
-            self._write(image, self._path(reference))
+            try:
+                self._write(image, self._path(reference))
+            except OSError as error:
+                raise PictureNotKept(field, error) from error
         return reference
 
     def _write(self, image: Image.Image, path: Path) -> None:
@@ -191,10 +205,10 @@ def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str
 
 
 def _state(path: Path) -> _State | None:
-    """What changes with the file; None where there is none."""
+    """What changes with the file; None where there is none that can be read."""
     try:
         state = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return state.st_mtime_ns, state.st_size, state.st_ino
 

@@ -93,7 +93,7 @@ def kept_file(inputs: Inputs, content: bytes, field: str = "image") -> ImageRef:
     if len(content) > FILE_LIMIT:
         limit = FILE_LIMIT // 2**20
         raise InvalidField(field, f"The picture's file is larger than {limit} MiB.", code="E-IMAGE-FILE")
-    return inputs.keep(*decode(content, field))
+    return inputs.keep(*decode(content, field), field=field)
 
 
 def check_origin(headers: Headers, trusted: Collection[str], *, is_local: bool) -> None:

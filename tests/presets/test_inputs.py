@@ -206,3 +206,15 @@ def test_a_file_over_the_limit_or_none_at_all_is_refused(inputs, tmp_path):
     for nothing in (tmp_path, tmp_path / "none.png"):
         with pytest.raises(InvalidField, match="There is no file"):
             inputs.add(nothing)
+
+
+@pytest.mark.parametrize("way", ["add", "keep"])
+def test_a_refusing_disk_is_told_in_a_sentence(tmp_path, way):
+    (tmp_path / "inputs").write_text("a file where the folder should be")
+    inputs = Inputs(tmp_path / "inputs")
+    with pytest.raises(InvalidField, match="disk") as refused:
+        if way == "add":
+            inputs.add(written(tmp_path, encoded(GRADIENT)), "mask")
+        else:
+            inputs.keep(GRADIENT, field="mask")
+    assert (refused.value.code, refused.value.field) == ("E-DISK", "mask")

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -163,6 +164,19 @@ def test_a_picture_is_given_as_a_file_or_within_the_request(api: httpx.Client):
         job = api.post("api/jobs", json={**BOAT, "kind": "image-to-image", "image": image}, params={"wait": 10}).json()
         assert (job["state"], job["request"]["image"]) == ("done", reference)
     assert api.post("api/inputs", content=b"no picture").json()["code"] == "E-IMAGE-FORMAT"
+
+
+def test_a_picture_that_the_disk_refuses_is_told_with_its_number(api: httpx.Client, engine: FakeEngine, tmp_path: Path):
+    root, engine.inputs.root = engine.inputs.root, tmp_path / "inputs"
+    engine.inputs.root.write_text("a file where the folder should be")
+    within = {**BOAT, "kind": "image-to-image", "image": base64.b64encode(png()).decode()}
+    try:
+        answers = [api.post("api/inputs", content=png()), api.post("api/jobs", json=within)]
+    finally:
+        engine.inputs.root = root
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (503, "E-DISK", "image")
+        assert "disk" in answer.json()["message"] and "retry-after" in answer.headers
 
 
 @pytest.mark.parametrize(
