@@ -54,7 +54,19 @@ _UPRIGHT = {
 """EXIF's orientation -> what undoes it."""
 
 _BEGINNINGS = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|....ftypavi[fs]", re.DOTALL)
+_State = tuple[int, int, int]
+"""Modification time in ns, size in bytes and inode of a file."""
 _PNG_OPTIONS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+
+
+class PictureNotKept(InvalidField):
+    """The disk refused a picture that is given."""
+
+    code = "E-DISK"
+
+    def __init__(self, field: str, error: OSError):
+        reason = error.strerror or type(error).__name__
+        super().__init__(field, f"The picture was not taken, as it could not be written to the disk: {reason}.")
 
 
 class Inputs:
@@ -62,19 +74,19 @@ class Inputs:
 
     def __init__(self, root: Path):
         self.root = root
-        self._remembered: OrderedDict[tuple[str, int, int, int], ImageRef] = OrderedDict()
+        self._remembered: OrderedDict[tuple[Path, _State | None], tuple[ImageRef, _State | None]] = OrderedDict()
+        """By what was given: what it was kept as, and the state of the file that was made of it."""
 
     def add(self, path: Path, field: str = "image") -> ImageRef:
         """Keep the picture in the file `path`, given as the request's `field`. Raises `InvalidField`."""
         if not path.is_file():
             raise InvalidField(field, f"There is no file {shortened(str(path), 150)}.", code="E-IMAGE-MISSING")
         try:
-            state = path.stat()
-            known = (str(path), state.st_mtime_ns, state.st_size, state.st_ino)
-            found = self._remembered.get(known)
-            if found is None or not self._path(found).is_file():
-                found = self.keep(*decode(_content(path, field), field))
-                self._remembered[known] = found
+            known = (path, _state(path))
+            found, kept = self._remembered.get(known, (None, None))
+            if found is None or kept is None or _state(self._path(found)) != kept:
+                found = self.keep(*decode(_content(path, field), field), field=field)
+                self._remembered[known] = (found, _state(self._path(found)))
                 while len(self._remembered) > REMEMBERED:
                     self._remembered.popitem(last=False)
         except OSError as error:
@@ -84,20 +96,32 @@ class Inputs:
             ) from None
         return found
 
-    def keep(self, image: Image.Image, notes: tuple[str, ...] = ()) -> ImageRef:
-        """Keep a picture whose mode is RGB or RGBA. Raises `OSError`."""
+    def keep(self, image: Image.Image, notes: tuple[str, ...] = (), *, field: str = "image") -> ImageRef:
+        """Keep a picture whose mode is RGB or RGBA, given as the request's `field`, also where what was kept of it is
+        damaged. Raises `PictureNotKept`."""
         reference = ImageRef(sha256=digest(image), width=image.width, height=image.height)
         reference._notes = notes
-        path = self._path(reference)
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            self.open(reference)
+        except ImageMissing:
             try:
-                image.save(partial, "PNG", **_PNG_OPTIONS)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+                self._write(image, self._path(reference))
+            except OSError as error:
+                raise PictureNotKept(field, error) from error
         return reference
+
+    def _write(self, image: Image.Image, path: Path) -> None:
+        """The file appears whole or not at all. Raises `OSError`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            with partial.open("wb") as file:
+                image.save(file, "PNG", **_PNG_OPTIONS)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def named(self, sha256: str, field: str = "image") -> ImageRef:
         """The picture of that name. Raises `InvalidField`."""
@@ -178,6 +202,15 @@ def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str
     except BROKEN:
         raise _damaged(field) from None
     return plain, notes + _notes_of_pixels(plain)
+
+
+def _state(path: Path) -> _State | None:
+    """What changes with the file; None where there is none that can be read."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _content(path: Path, field: str) -> bytes:

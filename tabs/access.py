@@ -42,8 +42,8 @@ class Access:
         origin = headers.get("origin")
         if origin is not None and not self._is_own(_name(origin.partition("://")[2]), host):
             raise ForeignOrigin(
-                f"A page of {shortened(origin)} may not do this here; if it is this server's own, its owner can add the "
-                "name to the setting trusted_hosts."
+                f"A page of {shortened(origin)} may not do this here; if it is this server's own, its owner can add "
+                "that name to the setting trusted_hosts."
             )
 
     def _is_own(self, name: str, host: str) -> bool:

@@ -7,14 +7,14 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.engine.jobs import Engine, Failed, Loading, Queued, Saved
+from pipelines.engine.jobs import Engine, Failed, Loading, Queued, Saved, Stopped
 from presets.checks import parse
 from presets.control_picture import ControlPicture
 from presets.errors import InvalidField, UserError
 from tabs import markup
 from tabs.output import Updates
 from tabs.owners import owner_of_page
-from tabs.run import submit, waiting_line
+from tabs.run import ending_line, submit, waiting_line
 from tabs.uploads import reference
 
 RESOLUTION = 512
@@ -53,6 +53,8 @@ def preview(
                         yield {output: gr.update(value=str(event.path), visible=True), status: ""}
                     elif isinstance(event, Failed):
                         yield {status: markup.error(f"{event.message} [{event.code}]")}
+                    elif isinstance(event, Stopped):
+                        yield {status: markup.notice(ending_line(job, event))}
         finally:
             job.cancel()
 

@@ -5,31 +5,44 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from pipelines.engine.jobs import Event, Job
+from pipelines.engine.jobs import LAST_EVENTS, Event, Job
 from tabs.http_views import event_view
 
 PAUSE_SECONDS = 15.0
 """After which an empty line tells that the stream still stands."""
+LAST = "last"
+"""Stands for the last event's number in its id."""
 
 
-async def server_sent(job: Job, last: str | None, run: str, base: str) -> AsyncGenerator[str, None]:
-    """The events after the one that the client's `Last-Event-ID` names, each under its own.
+async def server_sent(job: Job, first: int, run: str, base: str) -> AsyncGenerator[str, None]:
+    """The events from `first` on, each under its own id, by which `first_after` finds the one behind it.
 
-    `run` marks this run of the program: after another, of which no steps are known any more, all are sent again.
+    `run` marks this run of the program.
     """
-    index = _first(last, run)
-    async with aclosing(job.stream(index)) as events:
+    index = first
+    async with aclosing(job.stream(first)) as events:
         async for event in _with_pauses(events):
             if event is None:
                 yield ":\n\n"
                 continue
-            yield f"id: {run}-{index}\nevent: {event.type}\ndata: {json.dumps(event_view(job, event, base))}\n\n"
+            number = LAST if isinstance(event, LAST_EVENTS) else index
+            yield f"id: {run}-{number}\nevent: {event.type}\ndata: {json.dumps(event_view(job, event, base))}\n\n"
             index += 1
 
 
-def _first(last: str | None, run: str) -> int:
+def first_after(job: Job, last: str | None, run: str) -> int | None:
+    """The index of the event behind the one that a client's `Last-Event-ID` names; None where that was the job's last.
+
+    All are sent again, from 0 on, where the id is of another run of the program, or the job's steps are not known any
+    more.
+    """
     mark, _, number = (last or "").rpartition("-")
-    return int(number) + 1 if mark == run and number.isascii() and number.isdigit() and len(number) < 10 else 0
+    if mark != run:
+        return 0
+    if number == LAST and job.done:
+        return None
+    known = job.is_whole and number.isascii() and number.isdigit() and len(number) < 10
+    return int(number) + 1 if known else 0
 
 
 async def _with_pauses(events: AsyncIterator[Event]) -> AsyncGenerator[Event | None, None]:

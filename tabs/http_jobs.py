@@ -13,7 +13,7 @@ from pipelines.engine.jobs import Engine, Job
 from presets.errors import UserError
 from presets.images import FILE_LIMIT, ImageRef
 from presets.requests import AnyRequest
-from tabs.http_events import server_sent
+from tabs.http_events import first_after, server_sent
 from tabs.http_requests import BODY_LIMIT, kept_file, read_body, request_of
 from tabs.http_views import JobView, UnknownJob, job_view
 from tabs.owners import owner_of
@@ -72,16 +72,24 @@ def add_jobs(app: FastAPI, engine: Engine) -> None:
 def add_results(app: FastAPI, engine: Engine) -> None:
     run = secrets.token_hex(4)
 
-    @app.get("/jobs/{identifier}/events", summary="Watch a job", response_class=StreamingResponse)
+    @app.get(
+        "/jobs/{identifier}/events",
+        summary="Watch a job",
+        response_class=StreamingResponse,
+        responses={204: {"description": "The event that `Last-Event-ID` names was the last."}},
+    )
     async def events(
         identifier: str, request: Request, last_event_id: Annotated[str | None, Header()] = None
-    ) -> StreamingResponse:
+    ) -> Response:
         """Server-sent events: queued, loading, progress, warned, saved, and at the end finished, failed or stopped.
 
         After a broken connection, `Last-Event-ID` goes on behind the event it names, as browsers do by themselves.
         """
         job = await asyncio.to_thread(_own, engine, identifier, request)
-        stream = server_sent(job, last_event_id, run, _base(request))
+        first = first_after(job, last_event_id, run)
+        if first is None:
+            return Response(status_code=204)
+        stream = server_sent(job, first, run, _base(request))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     @app.get("/jobs/{identifier}/pictures/{index}", summary="Fetch a picture", response_class=FileResponse)

@@ -94,4 +94,4 @@ def kept_file(inputs: Inputs, content: bytes, field: str = "image") -> ImageRef:
     if len(content) > FILE_LIMIT:
         limit = FILE_LIMIT // 2**20
         raise InvalidField(field, f"The picture's file is larger than {limit} MiB.", code="E-IMAGE-FILE")
-    return inputs.keep(*decode(content, field))
+    return inputs.keep(*decode(content, field), field=field)

@@ -118,7 +118,8 @@ def read(inputs: Inputs, editor: gr.ImageEditor, value: Any) -> ImageRef | None:
     covered = np.max([np.asarray(layer.convert("RGBA").getchannel("A")) for layer in layers], axis=0)
     if covered.max() < 128:
         return None
-    return inputs.keep(Image.merge("RGB", [Image.fromarray(np.where(covered >= 128, 255, 0).astype(np.uint8))] * 3))
+    mask = Image.merge("RGB", [Image.fromarray(np.where(covered >= 128, 255, 0).astype(np.uint8))] * 3)
+    return inputs.keep(mask, field="mask")
 
 
 def _layers(editor: gr.ImageEditor, value: Any) -> Sequence[Image.Image]:

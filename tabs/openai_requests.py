@@ -72,7 +72,7 @@ def _mask(inputs: Inputs, content: bytes) -> ImageRef:
     if picture.mode != "RGBA":
         sentence = "Nothing in the mask is transparent: what is to be made anew must be."
         raise InvalidField("mask", sentence, code="E-MASK")
-    return inputs.keep(picture, notes)
+    return inputs.keep(picture, notes, field="mask")
 
 
 def _values(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:

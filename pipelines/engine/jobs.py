@@ -191,6 +191,11 @@ class Job:
         return [event for event in self._events if isinstance(event, (Warned, Saved, *LAST_EVENTS))]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all its events are known, and not only the lasting ones, as of one that was read again."""
+        return len(self.lasting_events) < len(self._events)
+
+    @property
     def last_event(self) -> Event | None:
         return self._events[-1] if self._events else None
 
@@ -242,7 +247,8 @@ class Job:
             return self._events[index]
 
     async def stream(self, first: int = 0) -> AsyncGenerator[Event, None]:
-        """As `events()` for an event loop, from event `first` on: a waiting caller holds no thread."""
+        """As `events()` for an event loop, from event `first` on, at an end at once where an ended job has no such: a
+        waiting caller holds no thread."""
         loop = asyncio.get_running_loop()
         news = asyncio.Event()
 
@@ -254,7 +260,7 @@ class Job:
             self._listeners.add(wake)
         try:
             index = first
-            while True:
+            while not self.done or index < len(self._events):
                 while index < len(self._events):
                     yield self._events[index]
                     if isinstance(self._events[index], LAST_EVENTS):

@@ -1,5 +1,7 @@
 """All jobs of an engine: those that wait and the one that runs, and behind them, in the job table, those that ended."""
 
+import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -28,6 +30,8 @@ TRIES = 2
 PICTURES_SEARCHED = 200
 """The gallery's newest pictures, among which those of a job that was cut off are looked for."""
 
+_log = logging.getLogger("easel.jobs")
+
 
 class Ledger:
     """Not safe between threads by itself: the engine calls it under its lock, but for `find` and `of`."""
@@ -41,6 +45,7 @@ class Ledger:
         self._costs = Costs()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
+        self._begun_before: set[str] = set()
         self._places = 0
         self._forgotten = 0.0
 
@@ -53,7 +58,9 @@ class Ledger:
             if job.started is not None and job.tries >= TRIES:
                 self.put(job, _failed(WorkerDied(None)))
                 continue
-            job.started = None
+            if job.started is not None:
+                self._begun_before.add(job.id)
+                job.started = None
             self.line.append(job)
             job.put(Queued(position=len(self.line), detail=detail))
 
@@ -155,10 +162,13 @@ class Ledger:
         return [job for job in (*self.line, *running) if not job.kept and job.is_left(seconds)]
 
     def forget(self) -> None:
-        """Remove from the table, now and then, what ended long ago."""
+        """Remove from the table, now and then, what ended long ago; where the disk refuses, the next time."""
         if time.monotonic() > self._forgotten + KEPT_SECONDS / 100:
             self._forgotten = time.monotonic()
-            self._store.forget(time.time() - KEPT_SECONDS)
+            try:
+                self._store.forget(time.time() - KEPT_SECONDS)
+            except (sqlite3.Error, OSError) as error:
+                _log.error("Jobs that ended long ago could not be removed: %s", error)
 
     def places(self, owner: str) -> dict[str, Queued]:
         """By job: where those of `owner` that wait stand."""
@@ -171,10 +181,20 @@ class Ledger:
             if job.is_watched and not (isinstance(last, Queued) and last.position == position):
                 job.put(_told(position, seconds))
 
+    def is_cut_off(self, job: Job) -> bool:
+        """Whether it was begun before, by this program or the one before it, and may have saved pictures."""
+        return job.tries > 1 or job.id in self._begun_before
+
     def find_saved(self, job: Job, gallery: Gallery) -> None:
-        """Tell a job that was cut off of the pictures that it had saved and not been told of."""
+        """Tell a job that was cut off of the pictures that it had saved and not been told of. Where the gallery cannot
+        be read, they are made again."""
         told = {saved.index for saved in job.saved}
-        pictures = [picture for picture in gallery.recent(PICTURES_SEARCHED) if picture.created >= job.created]
+        try:
+            recent = gallery.recent(PICTURES_SEARCHED)
+        except (sqlite3.Error, OSError) as error:
+            _log.error("The pictures that job %s had saved could not be looked for: %s", job.id, error)
+            return
+        pictures = [picture for picture in recent if picture.created >= job.created]
         for index in range(len(told), job.request.picture_count):
             wanted = job.request.picture(index)
             found = next((picture for picture in pictures if picture.request == wanted), None)
@@ -189,11 +209,11 @@ class Ledger:
 
     def suspend(self, error: UserError) -> None:
         """Tell all who wait that the program ends by `error`. In the table the jobs stay as they are, to be taken up at
-        the next start; for the one that runs, this was no try."""
+        the next start; for the one that runs, which may still save a picture, this was no try."""
         unfinished = self._unfinished()
         for job in unfinished:
             if job.started is not None:
-                job.started, job.tries = None, job.tries - 1
+                job.tries -= 1
                 self._store.update(job)
         self._store.close()
         for job in unfinished:

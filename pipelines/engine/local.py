@@ -337,7 +337,7 @@ class LocalEngine:
             if job is None:
                 return
             self._ledger.tell_places()
-            if job.tries > 1:
+            if self._ledger.is_cut_off(job):
                 self._ledger.find_saved(job, Gallery(self._settings.pictures))
             self._link.send(self._run_message(job))
             self._read_next_ahead()

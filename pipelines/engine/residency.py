@@ -39,12 +39,12 @@ class Residency:
         self._switches: dict[str, float] = {}
 
     def ask(self, command: Command) -> None:
-        """Queue a command, unless an equal one waits. What is kept is known at once, whenever it is carried out."""
+        """Queue a command as the last one; an equal one that waits is dropped. What is kept is known at once, whenever
+        it is carried out."""
         self._outcome = ""
         if command.do == "keep":
             (self._kept.add if command.keep else self._kept.discard)(command.model)
-        if command not in self._waiting:
-            self._waiting.append(command)
+        self._waiting = [*(other for other in self._waiting if other != command), command]
 
     @property
     def notice(self) -> str:

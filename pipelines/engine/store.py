@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.engine.jobs import Event, Job
+from pipelines.engine.jobs import Event, Job, Stopped
 from presets.errors import UserError
 from presets.requests import AnyRequest
 
@@ -257,8 +257,9 @@ def _nothing(_: Job) -> None:
 
 
 def _job(row: Values, cancel: Callable[[Job], None] = _nothing) -> Job | None:
-    """The job of a row; None where it cannot be read by this version of the program."""
-    identifier, owner, request, created, _, kept, tries, place, started, ended, events = row
+    """The job of a row; None where it cannot be read by this version of the program. One that was asked to stop when
+    the program ended has stopped."""
+    identifier, owner, request, created, state, kept, tries, place, started, ended, events = row
     try:
         job = Job(
             _REQUEST.validate_json(str(request)),
@@ -273,6 +274,8 @@ def _job(row: Values, cancel: Callable[[Job], None] = _nothing) -> Job | None:
         return None
     job.created, job.started, job.ended = float(created or 0), _number(started), _number(ended)
     job.tries, job.place = int(tries or 0), int(place or 0)
+    if state == "cancelled":
+        job.put(Stopped())  # where that is not its last event yet
     return job
 
 

@@ -1,12 +1,14 @@
 """Jobs of an engine without its worker: what is asked of their places, and what a restart leaves of them."""
 
+import asyncio
+import math
 import time
 
 import pytest
 from PIL import Image
 
 from pipelines.engine.errors import WorkerDied
-from pipelines.engine.jobs import Failed, Finished, Job, Queued, Saved, Stopped
+from pipelines.engine.jobs import Event, Failed, Finished, Job, Queued, Saved, Stopped
 from pipelines.engine.ledger import KEPT_JOBS, Ledger
 from pipelines.engine.store import JobStore
 from presets.errors import UserError
@@ -82,7 +84,27 @@ def test_a_program_that_is_closed_counts_no_try(program, tmp_path):
     running = program.begun()
     program.ledger.suspend(UserError("The program is being closed."))
     assert isinstance(running.last_event, Failed)
-    assert Program(tmp_path).begun().tries == 1
+    after = Program(tmp_path)
+    again = after.begun()
+    assert again.tries == 1 and after.ledger.is_cut_off(again)
+
+
+def test_a_job_that_never_began_was_not_cut_off(program, tmp_path):
+    program.accept()
+    program.ledger.suspend(UserError("The program is being closed."))
+    after = Program(tmp_path)
+    assert not after.ledger.is_cut_off(after.begun())
+
+
+def test_a_job_that_a_closed_program_had_begun_is_next_and_stays_so_when_that_is_closed_too(program, tmp_path):
+    first, _ = program.accept(), program.accept()
+    program.begun()
+    program.ledger.suspend(UserError("The program is being closed."))
+    second = Program(tmp_path)
+    second.ledger.suspend(UserError("The program is being closed."))
+    third = Program(tmp_path)
+    again = third.begun()
+    assert again.id == first.id and again.tries == 1 and third.ledger.is_cut_off(again)
 
 
 def test_pictures_that_were_saved_and_not_told_of_are_found(program, tmp_path):
@@ -157,3 +179,29 @@ def test_what_was_done_is_counted(program):
     program.ledger.put_back(DIED, "")
     tally = program.ledger.tally
     assert (tally.done, tally.cancelled, tally.failed, tally.pictures, tally.worker_deaths) == (1, 1, 0, 1, 1)
+
+
+def test_a_disk_that_refuses_to_forget_is_asked_again_later(program, caplog):
+    ended = program.accept()
+    end(program, program.begun())
+    ended.ended = 1.0
+    program.store.update(ended)
+    program.ledger._forgotten = -math.inf
+    assert program.store.get(ended.id)
+    program.store._connection.execute("PRAGMA query_only = 1")
+    program.ledger.forget()
+    program.store._connection.execute("PRAGMA query_only = 0")
+    assert program.store.get(ended.id) and "could not be removed" in caplog.text
+    program.ledger._forgotten = -math.inf
+    program.ledger.forget()
+    assert program.store.get(ended.id) is None
+
+
+@pytest.mark.parametrize("first", [2, 9])
+def test_who_has_had_all_events_of_an_ended_job_waits_for_none(first):
+    job = Job(HOUSE, nothing, events=[Queued(position=1), Stopped()])
+
+    async def rest() -> list[Event]:
+        return [event async for event in job.stream(first)]
+
+    assert asyncio.run(asyncio.wait_for(rest(), 5)) == []

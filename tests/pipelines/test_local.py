@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +14,10 @@ from PIL import Image
 from pipelines.engine.errors import LoraFamily, LoraNotFound, ModelNotFound
 from pipelines.engine.jobs import Failed, Finished, Loading, Progress, Queued, Saved, Stopped, Warned
 from pipelines.engine.local import LocalEngine
+from pipelines.engine.store import JobStore
 from presets.drawing import LoraUse
 from presets.errors import InvalidField, UserError
+from presets.gallery import Gallery
 from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
@@ -274,3 +279,36 @@ def test_closing_the_engine_fails_what_waits_and_ends_the_worker(tmp_path):
     engine.close()
     assert isinstance(list(job.events())[-1], Failed)
     assert workers() == others
+
+
+@contextmanager
+def next_program(settings: Settings, table: Path) -> Iterator[LocalEngine]:
+    """The engine of a program that takes up the jobs in `table`."""
+    engine = LocalEngine(settings, store=JobStore(table)).start()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def test_an_index_that_cannot_be_read_costs_neither_the_job_that_was_cut_off_nor_the_next(tmp_path):
+    settings, table = Settings(home=tmp_path, threads=1, in_process=True), tmp_path / "1.sqlite"
+    before = LocalEngine(settings, store=JobStore(table))
+    job = before.submit(HOUSE)
+    before._ledger.take(frozenset())
+    before._ledger.close()
+    (settings.pictures / "index.sqlite").mkdir(parents=True)
+    with next_program(settings, table) as engine:
+        assert engine.job(job.id).result() and engine.submit(HOUSE).result()
+
+
+def test_a_picture_that_was_saved_while_the_program_was_closed_is_not_made_again(tmp_path):
+    settings, table = Settings(home=tmp_path, threads=1, in_process=True), tmp_path / "1.sqlite"
+    before = LocalEngine(settings, store=JobStore(table))
+    job = before.submit(HOUSE)
+    before._ledger.take(frozenset())
+    before._ledger.suspend(UserError("The program is being closed."))
+    path = Gallery(settings.pictures).add(Image.new("RGB", (128, 128)), job.request.picture(0), {})
+    with next_program(settings, table) as engine:
+        assert [saved.path for saved in engine.job(job.id).result()] == [path]
+    assert list(settings.pictures.rglob("*.png")) == [path]

@@ -137,6 +137,14 @@ def test_equal_commands_wait_once_and_loads_that_wait_can_be_dropped():
     assert (residency.next(), residency.is_busy, residency.loading) == (None, False, None)
 
 
+def test_the_last_wish_about_a_model_is_carried_out_last():
+    residency = Residency()
+    for keep in (True, False, True):
+        residency.ask(Command("keep", "storybook", keep=keep))
+    assert [residency.next().keep for _ in range(2)] == [False, True]
+    assert residency.next() is None and residency.is_kept("storybook")
+
+
 def test_what_the_worker_refuses_to_keep_is_not_kept():
     residency = Residency()
     residency.ask(Command("keep", "storybook", keep=True))

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from pipelines.engine.jobs import Finished, Job, Queued, Saved, Warned
+from pipelines.engine.jobs import Finished, Job, Queued, Saved, Stopped, Warned
 from pipelines.engine.store import JobNotWritten, JobStore, open_store
 from presets.requests import TextToImage
 
@@ -87,6 +87,9 @@ def test_a_job_that_was_asked_to_stop_does_not_run_after_a_restart(store):
     running.is_cancelled = True
     store.update(running)
     assert store.unfinished(nothing) == []
+    found = store.get(running.id)
+    assert found and found.state == "cancelled" and list(found.lasting_events) == [Stopped()]
+    assert [each.done for each in store.ended_of("me", 10)] == [True]
 
 
 def test_a_full_disk_refuses_a_job_with_a_sentence_and_the_next_one_works(store):

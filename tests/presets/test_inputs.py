@@ -175,6 +175,26 @@ def test_a_picture_that_is_not_there_any_more_is_a_sentence(inputs, damage):
         inputs.open(reference)
 
 
+@pytest.mark.parametrize("damage", ["empty", "another", "cut"])
+def test_a_damaged_picture_is_sound_again_once_it_is_given_again(inputs, tmp_path, damage):
+    file = written(tmp_path, encoded(GRADIENT))
+    reference = inputs.add(file)
+    (path,) = inputs.root.rglob("*.png")
+    other = encoded(GRADIENT.transpose(Image.Transpose.ROTATE_180))
+    path.write_bytes({"empty": b"", "another": other, "cut": path.read_bytes()[:-40]}[damage])
+    for anew in (inputs, Inputs(inputs.root)):  # also in the next run of the program
+        assert anew.add(file) == reference
+        assert digest(anew.open(reference)) == reference.sha256
+
+
+def test_a_sound_picture_is_not_written_again(inputs):
+    inputs.keep(GRADIENT)
+    (path,) = inputs.root.rglob("*.png")
+    before = path.stat()
+    inputs.keep(GRADIENT)
+    assert path.stat().st_ino == before.st_ino
+
+
 def test_a_reference_of_another_size_is_not_taken(inputs):
     with pytest.raises(ImageMissing):
         inputs.check(inputs.keep(GRADIENT).model_copy(update={"width": 50}))
@@ -186,3 +206,15 @@ def test_a_file_over_the_limit_or_none_at_all_is_refused(inputs, tmp_path):
     for nothing in (tmp_path, tmp_path / "none.png"):
         with pytest.raises(InvalidField, match="There is no file"):
             inputs.add(nothing)
+
+
+@pytest.mark.parametrize("way", ["add", "keep"])
+def test_a_refusing_disk_is_told_in_a_sentence(tmp_path, way):
+    (tmp_path / "inputs").write_text("a file where the folder should be")
+    inputs = Inputs(tmp_path / "inputs")
+    with pytest.raises(InvalidField, match="disk") as refused:
+        if way == "add":
+            inputs.add(written(tmp_path, encoded(GRADIENT)), "mask")
+        else:
+            inputs.keep(GRADIENT, field="mask")
+    assert (refused.value.code, refused.value.field) == ("E-DISK", "mask")

@@ -7,6 +7,7 @@ import gradio as gr
 import pytest
 
 from presets.errors import InvalidField, UserError
+from tabs import markup
 from tabs.control_preview import RESOLUTION, asked_for, preview
 from tests.fake_engine import FakeEngine
 from tests.scenes import house
@@ -71,6 +72,19 @@ def test_what_is_wrong_stands_beside_it_and_nothing_is_queued(tmp_path, photo, v
 def test_a_job_that_fails_says_why(tmp_path, photo):
     page = Page(tmp_path / "pictures", failure=UserError("The disk is full.", code="E-DISK"))
     assert "The disk is full. [E-DISK]" in page.run(photo, "canny", 50)[-1][page.status]
+
+
+def test_a_job_that_is_cancelled_elsewhere_says_so(tmp_path, photo):
+    page = Page(tmp_path / "pictures", step_seconds=0.2)
+
+    async def collect() -> list[dict]:
+        seen = []
+        async for updates in page.click(None, photo, "canny", 50):
+            seen.append(updates)
+            page.engine.submitted[0].cancel()
+        return seen
+
+    assert asyncio.run(collect())[-1] == {page.status: markup.notice("Cancelled.")}
 
 
 def test_closing_the_page_cancels_the_job(tmp_path, photo):

@@ -5,12 +5,14 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 from starlette.datastructures import Headers
 
+from pipelines.engine.jobs import Job
 from presets.errors import UserError
 from presets.requests import KINDS
 from tabs.access import Access, ForeignOrigin
@@ -86,6 +88,30 @@ def test_events_come_as_they_are_and_go_on_after_the_one_that_was_last(api: http
     assert events_of(api.get(path, headers={"last-event-id": "another-3"}).text) == events
 
 
+def test_who_has_had_the_last_event_is_told_to_come_no_more(api: httpx.Client):
+    path = f"api/jobs/{api.post('api/jobs', json=BOAT, params={'wait': 10}).json()['id']}/events"
+    last, _, _ = events_of(api.get(path).text)[-1]
+    answer = api.get(path, headers={"last-event-id": last})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_of_a_job_whose_steps_are_forgotten_all_that_lasts_is_sent_again(api: httpx.Client, engine: FakeEngine):
+    path = f"api/jobs/{api.post('api/jobs', json=BOAT, params={'wait': 10}).json()['id']}/events"
+    events = events_of(api.get(path).text)
+    whole = engine.submitted.pop()
+    engine.submitted.append(read_again(whole))
+    for seen, _, _ in events[:-1]:
+        rest = events_of(api.get(path, headers={"last-event-id": seen}).text)
+        assert [name for _, name, _ in rest] == ["saved", "finished"]
+    assert api.get(path, headers={"last-event-id": events[-1][0]}).status_code == 204
+    assert api.get(path, headers={"last-event-id": rest[-1][0]}).status_code == 204
+
+
+def read_again(job: Job) -> Job:
+    """An ended job as the table has it."""
+    return Job(job.request, Job.cancel, owner=job.owner, identifier=job.id, events=job.lasting_events)
+
+
 @pytest.mark.usefixtures("held")
 def test_anothers_job_is_as_unknown_as_one_that_there_is_not(api: httpx.Client, address: str):
     identifier = api.post("api/jobs", json=BOAT).json()["id"]
@@ -139,6 +165,19 @@ def test_a_picture_is_given_as_a_file_or_within_the_request(api: httpx.Client):
         job = api.post("api/jobs", json={**BOAT, "kind": "image-to-image", "image": image}, params={"wait": 10}).json()
         assert (job["state"], job["request"]["image"]) == ("done", reference)
     assert api.post("api/inputs", content=b"no picture").json()["code"] == "E-IMAGE-FORMAT"
+
+
+def test_a_picture_that_the_disk_refuses_is_told_with_its_number(api: httpx.Client, engine: FakeEngine, tmp_path: Path):
+    root, engine.inputs.root = engine.inputs.root, tmp_path / "inputs"
+    engine.inputs.root.write_text("a file where the folder should be")
+    within = {**BOAT, "kind": "image-to-image", "image": base64.b64encode(png()).decode()}
+    try:
+        answers = [api.post("api/inputs", content=png()), api.post("api/jobs", json=within)]
+    finally:
+        engine.inputs.root = root
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (503, "E-DISK", "image")
+        assert "disk" in answer.json()["message"] and "retry-after" in answer.headers
 
 
 @pytest.mark.parametrize(

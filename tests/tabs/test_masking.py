@@ -98,6 +98,16 @@ def test_the_complaint_about_the_mask_stands_beside_the_editor(page, photo):
     assert [verdict["is_valid"] for verdict in verdicts] == [True, True, False, True]
 
 
+def test_that_the_disk_refuses_the_mask_stands_beside_the_editor(page, photo):
+    page.form.check(photo, "a", None, "")  # keeps the picture
+    for number in range(256):
+        page.engine.inputs.root.joinpath(f"{number:02x}").touch()  # files where folders should be
+    page.editor.blob_storage["one"] = EditorDataBlobs(background=None, layers=[layer()], composite=None)
+    verdicts = page.form.check(photo, "a", {"id": "one"}, "")
+    assert [verdict["is_valid"] for verdict in verdicts] == [True, True, False, True]
+    assert "[E-DISK]" in verdicts[2]["message"]
+
+
 def test_a_file_that_nobody_uploaded_is_no_layer(page, photo):
     with pytest.raises(InvalidField, match="Only a file that was uploaded"):
         request(page, photo, {"layers": [{"path": "/etc/passwd"}]})
