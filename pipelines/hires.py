@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pipelines.denoise import Watch, decode, denoise, encode, is_flow
-from pipelines.drawing import Then, conditioning_of
+from pipelines.drawing import Then, conditioning_of, warn_of_guidance
 from pipelines.engine.context import Context
 from pipelines.engine.jobs import Event, Progress
 from pipelines.engine.manager import Loaded, for_task
@@ -29,9 +29,10 @@ def drawing_on(request: TextToImage, context: Context) -> Then | None:
             start = _enlarged(pipe, picture, latents, generator, context)
             return {"image": start, "strength": picture.hires_strength, **shape}
 
-        larger = picture.drawn_on()
+        larger, redrawing = picture.drawn_on(), for_task(loaded, "image-to-image")
+        warn_of_guidance(larger, loaded, redrawing, context)
         conditioning = conditioning_of(larger, loaded, context)
-        return denoise(for_task(loaded, "image-to-image"), conditioning, larger, watch, begin)
+        return denoise(redrawing, conditioning, larger, watch, begin)
 
     return Then(int(request.drawn_on().steps * request.hires_strength), draw)
 
