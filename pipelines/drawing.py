@@ -102,7 +102,7 @@ def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
         context.warn(warning)
     if request.step_cache and not can_reuse(denoiser_of(loaded.pipe)):
         context.warn(f"The step cache has no effect with {loaded.model.title}.")
-    warn_of_guidance(request, loaded, loaded.pipe, context)
+    warn_of_guidance(request, loaded, context)
     if not is_flow(loaded.pipe):
         return
     if request.sampler != FLOW_SAMPLER:
@@ -114,9 +114,9 @@ def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
         context.warn(warning)
 
 
-def warn_of_guidance(request: Drawing, loaded: Loaded, pipe: Any, context: Context) -> None:
-    """Tell where guidance is to end early and cannot in `pipe`, which draws with what was loaded."""
-    if request.guidance_scale > 1 and 0 < request.guidance_end < 1 and guidance_must_stay(pipe):
+def warn_of_guidance(request: Drawing, loaded: Loaded, context: Context) -> None:
+    """Tell where guidance is to end early and cannot."""
+    if request.guidance_scale > 1 and 0 < request.guidance_end < 1 and guidance_must_stay(loaded.pipe):
         context.warn(f"Where {loaded.model.title} starts from a picture, guidance cannot end early; it stayed on.")
 
 
@@ -130,11 +130,7 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
         if work.then:
             latents = work.then.draw(loaded, picture, latents, watch.part(picture.steps, steps))
     denoised = time.perf_counter()
-    try:
-        image = decode(loaded.pipe, latents, context.warn)
-    except NoNumbers as problem:
-        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
-        raise context.models.broken(loaded.model, picture.vae, blamed) from None
+    image = decoded(latents, picture, loaded, context)
     switch = loaded.switch if index == 0 else Switch(0.0, "resident")
     timings = {
         "load": switch.seconds,
@@ -146,6 +142,15 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
     saved = context.save(index, drawn.image, picture, rounded, _about(loaded, switch, context), drawn.notes)
     work.check(saved.path)
+
+
+def decoded(latents: torch.Tensor, picture: Drawing, loaded: Loaded, context: Context) -> Image.Image:
+    """What the latents of `picture` show. Raises `BrokenPicture`, and what is raised where memory runs out."""
+    try:
+        return decode(loaded.pipe, latents, context.warn)
+    except NoNumbers as problem:
+        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
+        raise context.models.broken(loaded.model, picture.vae, blamed) from None
 
 
 def conditioning_of(picture: Drawing, loaded: Loaded, context: Context) -> Conditioning:

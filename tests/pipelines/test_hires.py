@@ -1,13 +1,17 @@
 """The hires fix: drawn small, made larger, drawn on; steps counted through; the first part as without it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.engine import policy
 from pipelines.engine.catalog import EXTRAS, STARTER, Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
+from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress, Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
@@ -16,6 +20,7 @@ from presets.inputs import Inputs
 from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
+from tests.checkpoints import save_single_file, tiny_sd1
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def drawn(context, **values):
     request = TextToImage(
         **{"prompt": "a red house by the sea", "steps": 6, "seed": 7, "width": 64, "height": 64} | values
     )
-    request = request.resolved("", (128, 128))
+    request = request.resolved(request.checkpoint, (128, 128))
     events = context.send.__self__
     events.clear()
     RUNNERS[TextToImage](request, context)
@@ -78,3 +83,13 @@ def test_a_factor_of_one_changes_nothing(context):
 def test_one_side_of_an_odd_factor_lies_on_the_grid(context):
     pixels, _ = drawn(context, hires_factor=1.4, hires_upscaler="lanczos", steps=3)
     assert pixels.shape == (96, 96, 3)
+
+
+def test_weights_without_numbers_are_named_between_the_two_drawings_too(context, tmp_path):
+    pipe = tiny_sd1()
+    pipe.vae.decoder.conv_in.weight.data[:] = torch.nan
+    path = save_single_file(pipe, tmp_path / "checkpoints" / "nan.safetensors")
+    settings = Settings(home=tmp_path, device="cpu", threads=1)
+    models = PipelineManager(Catalog((tmp_path,), path), context.policy, settings)
+    with pytest.raises(BrokenPicture, match="'nan' are damaged: its vae holds NaN"):
+        drawn(replace(context, models=models), checkpoint="nan", hires_factor=2, hires_upscaler="lanczos")
