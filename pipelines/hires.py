@@ -12,6 +12,7 @@ from pipelines.engine.context import Context
 from pipelines.engine.jobs import Event, Progress
 from pipelines.engine.manager import Loaded, for_task
 from pipelines.enlarging import Way, enlarge
+from presets.errors import renamed_field
 from presets.hires_fields import LATENT
 from presets.text_to_image import TextToImage
 
@@ -53,4 +54,6 @@ def _enlarged(
 
     drawn = decoded(latents, picture, loaded, context)
     way = Way(picture.hires_upscaler, TILE, OVERLAP)
-    return encode(loaded.pipe, enlarge(drawn, (width, height), way, replace(context, send=send)).image, generator)
+    with renamed_field("upscaler", "hires_upscaler"):
+        larger = enlarge(drawn, (width, height), way, replace(context, send=send)).image
+    return encode(loaded.pipe, larger, generator)

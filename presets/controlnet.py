@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from presets import control_fields, fields, sizes
 from presets.drawing import Drawing
-from presets.errors import InvalidField
+from presets.errors import InvalidField, renamed_field
 from presets.images import ImageRef
 from presets.preprocessors import PreprocessSettings
 from presets.request import Request
@@ -92,8 +92,9 @@ class ControlNet(Drawing, FromUnits):
 
     def settled(self, installed: "Installed") -> "ControlNet":
         settled = super().settled(installed)
-        for unit in settled.units:
-            installed.check_preprocessor(unit.preprocessor)
+        with renamed_field("preprocessor", "units"):
+            for unit in settled.units:
+                installed.check_preprocessor(unit.preprocessor)
         names = installed.controls([unit.control for unit in settled.units], settled.checkpoint)
         units = tuple(unit.model_copy(update={"control": names[unit.control]}) for unit in settled.units)
         return settled.model_copy(update={"units": units})

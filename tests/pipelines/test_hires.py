@@ -15,12 +15,14 @@ from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress, Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
+from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_single_file, tiny_sd1
+from tests.upscalers import save_upscaler, tiny_compact
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +95,15 @@ def test_weights_without_numbers_are_named_between_the_two_drawings_too(context,
     models = PipelineManager(Catalog((tmp_path,), path), context.policy, settings)
     with pytest.raises(BrokenPicture, match="'nan' are damaged: its vae holds NaN"):
         drawn(replace(context, models=models), checkpoint="nan", hires_factor=2, hires_upscaler="lanczos")
+
+
+@pytest.mark.parametrize(("name", "code"), [("odd", "E-NAN"), ("gone", "E-UPSCALER")])
+def test_an_upscaler_that_cannot_be_used_is_told_of_the_field_that_named_it(context, tmp_path, name, code):
+    odd = tiny_compact(2)
+    odd.body[0].weight.data[:] = torch.nan
+    save_upscaler(odd, tmp_path / "upscalers" / "odd.safetensors")
+    settings = Settings(home=tmp_path, device="cpu", threads=1)
+    models = PipelineManager(Catalog((tmp_path,), STARTER), context.policy, settings)
+    with pytest.raises(UserError) as caught:
+        drawn(replace(context, models=models), hires_factor=2, hires_upscaler=name)
+    assert (caught.value.code, caught.value.field) == (code, "hires_upscaler")
