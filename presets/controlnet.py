@@ -40,6 +40,12 @@ class ControlUnit(PreprocessSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> "ControlUnit":
+        if self.picture is not None and not self.pixel_perfect:
+            self.check_size_for(self.picture.size)
+        return self
+
     def __str__(self) -> str:
         parts = [self.control or "the first that fits", f"{self.weight:g}"]
         if self.preprocessor != "none":
