@@ -1,5 +1,7 @@
 """Control pictures from the settled request to the saved picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,6 +55,12 @@ def test_the_request_inside_makes_the_same_pixels_again(context):
     first, saved = made(context, house(), preprocessor="shuffle", shuffle_seed=3)
     again, _ = made(context, house(), **read_request(saved.path).request.model_dump(exclude={"image", "kind"}))
     assert np.array_equal(first, again)
+
+
+def test_a_job_begun_once_more_makes_no_picture_again(context):
+    request = ControlPicture(image=context.inputs.keep(house()))
+    RUNNERS[ControlPicture](request, replace(context, first=1))
+    assert not context.send.__self__
 
 
 def test_what_is_transparent_is_seen_on_white(context):
