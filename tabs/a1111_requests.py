@@ -26,6 +26,7 @@ _HIRES_SCALE = 2.0
 _MASK = {"mask_blur": "feather_mask", "inpaint_full_res_padding": "padding"}
 _RESIZE = ("stretch", "crop", "fill", "latent")
 _CONTENT = ("fill", "original", "noise", "nothing")
+_SETTINGS = ("sd_model_checkpoint", "CLIP_stop_at_last_layers")
 READ = {
     *_SAME,
     *_HIRES,
@@ -38,22 +39,51 @@ READ = {
 """What of a call is read; much that clients send besides is for extensions, or does nothing by default."""
 
 
-def request_of(engine: Engine, given: Mapping[str, Any], checkpoint: str, from_picture: bool) -> AnyRequest:
-    """The request that a call means. Raises `UserError`. What is not given is as everywhere in Easel."""
+def request_of(
+    engine: Engine, given: Mapping[str, Any], checkpoint: str, from_picture: bool
+) -> tuple[AnyRequest, list[str]]:
+    """The request that a call means, and sentences on what was read otherwise than written. Raises `UserError`.
+
+    What is not given is as everywhere in Easel.
+    """
     values = {own: given[name] for name, own in _SAME.items() if given.get(name) is not None}
-    values |= sampling(given.get("sampler_name") or given.get("sampler_index"), given.get("scheduler"))[0]
+    sampler, notes = _sampling(given.get("sampler_name") or given.get("sampler_index"), given.get("scheduler"))
+    values |= sampler
     settings = given.get("override_settings")
     settings = settings if isinstance(settings, dict) else {}
     checkpoint = plain_name(str(settings.get("sd_model_checkpoint") or "")) or checkpoint
     values |= {"checkpoint": checkpoint} if checkpoint else {}
     if clip_skip := settings.get("CLIP_stop_at_last_layers"):
         values["clip_skip"] = clip_skip
-    counts = [given.get(name) or 1 for name in ("batch_size", "n_iter")]
-    values["count"] = counts[0] * counts[1] if all(isinstance(count, int) for count in counts) else counts[0]
+    counts = [1 if given.get(name) is None else given[name] for name in ("batch_size", "n_iter")]
+    odd = [count for count in counts if not isinstance(count, int) or isinstance(count, bool)]
+    values["count"] = odd[0] if odd else counts[0] * counts[1]
     if not from_picture:
         values.pop("strength", None)
-        return parse(TextToImage, {"prompt": "", **values, **_hires(given)})
-    return _redrawing(engine, given, {"prompt": "", **values})
+        return parse(TextToImage, {"prompt": "", **values, **_hires(given)}), notes
+    return _redrawing(engine, given, {"prompt": "", **values}), notes
+
+
+def ignored(given: Mapping[str, Any]) -> list[str]:
+    """What of a call is set and not read."""
+    names = [name for name, value in given.items() if value and name not in READ]
+    settings = given.get("override_settings")
+    if isinstance(settings, dict):
+        names += [f"override_settings.{name}" for name in settings if name not in _SETTINGS]
+    pictures = given.get("init_images")
+    if isinstance(pictures, list) and len(pictures) > 1:
+        names.append("init_images after the first")
+    return sorted(names)
+
+
+def _sampling(sampler: Any, schedule: Any) -> tuple[dict[str, Any], list[str]]:
+    """A sampler that has no counterpart stays as it is, to be refused; so does a schedule."""
+    if not sampler and not schedule:
+        return {}, []
+    values, notes = sampling(sampler or TextToImage.model_fields["sampler"].default, schedule)
+    if "sampler" not in values:
+        return {"sampler": sampler}, []
+    return (values if sampler else {name: values[name] for name in values if name != "sampler"}), notes
 
 
 def _hires(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +93,7 @@ def _hires(given: Mapping[str, Any]) -> dict[str, Any]:
     if upscaler := given.get("hr_upscaler"):
         values["hires_upscaler"] = hires_upscaler(str(upscaler))
     if (sampler := given.get("hr_sampler_name")) and sampler != "Use same sampler":
-        values["hires_sampler"] = sampling(sampler)[0].get("sampler", sampler)
+        values["hires_sampler"] = _sampling(sampler, None)[0]["sampler"]
     return {"hires_factor": _HIRES_SCALE, **values}
 
 

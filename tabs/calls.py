@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
+from tabs.http_requests import BODY_LIMIT, BodyTooLarge, read_body
 from tabs.uploads import stood_in
 
-_CALL = re.compile(r".*/gradio_api/call(?P<named>/v2)?/(?P<name>[^/]+)/?")
+_CALL = re.compile(r".*/gradio_api/(?:call(?P<named>/v2)?|run|api)/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
 
 
@@ -49,9 +50,11 @@ class CheckedCalls:
         path = scope.get("path", "")
         if scope["type"] != "http" or scope["method"] != "POST" or not (_CALL.fullmatch(path) or _JOIN.fullmatch(path)):
             return await self.app(scope, receive, send)
-        body = await HttpRequest(scope, receive).body()
         try:
+            body = await read_body(HttpRequest(scope, receive), BODY_LIMIT)
             self._check(path, body)
+        except BodyTooLarge as problem:
+            return await _refusal(413, str(problem))(scope, receive, send)
         except InvalidField as problem:
             return await _refusal(422, [_verdict(problem)])(scope, receive, send)
         except UnreadableCall as problem:
@@ -66,7 +69,8 @@ class CheckedCalls:
         given = _json_object(body)
         if not (call and call["named"]):
             _check_envelope(given)
-        name = call["name"] if call else self._name_of(given.get("fn_index"))
+        number = given.get("fn_index")
+        name = call["name"] if call and number is None else self._name_of(number)
         if name is None:
             return
         if name in self.lists and (given if call and call["named"] else given.get("data")):

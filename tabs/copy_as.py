@@ -21,9 +21,13 @@ from tabs.updates import update
 
 _COPY = """element.addEventListener('click', (event) => {
     const button = event.target.closest('button[data-copy]');
-    if (button) navigator.clipboard.writeText(button.parentElement.querySelector('code').innerText)
-        .then(() => { button.innerText = 'Copied'; });
+    if (!button) return;
+    const code = button.parentElement.querySelector('code'), told = () => { button.innerText = 'Copied'; };
+    if (navigator.clipboard) return navigator.clipboard.writeText(code.innerText).then(told);
+    getSelection().selectAllChildren(code);
+    if (document.execCommand('copy')) told();
 });"""
+"""Over plain HTTP a browser gives its clipboard to nobody but a selection."""
 
 
 def build(output: Output) -> None:

@@ -4,74 +4,79 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.engine.jobs import Engine, Job, Progress, Saved
 from presets import infotext
+from presets.checks import parse
 from presets.errors import UserError
 from presets.foreign import read_info
+from presets.requests import TextToImage
 from presets.samplers import SAMPLERS
-from tabs.a1111_requests import READ, plain_name, request_of
-from tabs.http_foreign import drawn, in_base64
+from tabs.a1111_requests import ignored, plain_name, request_of
+from tabs.http_foreign import AnyJson, checked, drawn, in_base64
 from tabs.http_requests import BODY_LIMIT, content_of, json_object, read_body
 from tabs.http_views import status_of
 from tabs.inventory import available
 from tabs.owners import owner_of
 
-Check = Callable[[HttpRequest], None]
+Check = Callable[[HTTPConnection], None]
+OWNERS = 1000
 
 
 def build(engine: Engine, check: Check) -> Starlette:
-    """The application, to be mounted at `/sdapi/v1`. `check` raises `UserError` for who may not change anything."""
-    chosen: dict[str, str] = {}
-    """Owner -> the checkpoint that was chosen by the options."""
+    """The application, to be mounted at `/sdapi/v1`. `check` raises `UserError` for who may not use it."""
+    chosen: OrderedDict[str, str] = OrderedDict()
+    """Owner -> the checkpoint that was chosen by the options, of the latest `OWNERS`."""
 
     async def draw(request: HttpRequest) -> Response:
-        check(request)
         given = json_object(await read_body(request, BODY_LIMIT))
         owner = owner_of(request)
-        wanted = await asyncio.to_thread(request_of, engine, given, chosen.get(owner, ""), _is_img2img(request))
+        wanted, notes = await asyncio.to_thread(request_of, engine, given, chosen.get(owner, ""), _is_img2img(request))
         job = await drawn(engine, wanted, owner)
-        return JSONResponse(await asyncio.to_thread(answer, job, given))
+        return AnyJson(await asyncio.to_thread(answer, job, given, notes))
 
     async def options(request: HttpRequest) -> Response:
         if request.method == "POST":
-            check(request)
             name = json_object(await read_body(request, BODY_LIMIT)).get("sd_model_checkpoint")
             if isinstance(name, str):
-                chosen[owner_of(request)] = plain_name(name)
-            return JSONResponse(None)
+                wanted = parse(TextToImage, {"prompt": "", "checkpoint": plain_name(name)})
+                chosen[owner_of(request)] = wanted.checkpoint
+                while len(chosen) > OWNERS:
+                    chosen.popitem(last=False)
+            return AnyJson(None)
         default = next((model.name for model in engine.models()), "")
-        return JSONResponse({"sd_model_checkpoint": chosen.get(owner_of(request), default)})
+        return AnyJson({"sd_model_checkpoint": chosen.get(owner_of(request), default)})
 
     async def models(_: HttpRequest) -> Response:
         listed = await asyncio.to_thread(engine.models)
-        return JSONResponse([_model(model.name, model.sha256) for model in listed])
+        return AnyJson([_model(model.name, model.sha256) for model in listed])
 
     async def samplers(_: HttpRequest) -> Response:
-        return JSONResponse([{"name": name, "aliases": [], "options": {}} for name in SAMPLERS])
+        return AnyJson([{"name": name, "aliases": [], "options": {}} for name in SAMPLERS])
 
     async def progress(request: HttpRequest) -> Response:
-        return JSONResponse(progress_of(_running(engine, owner_of(request))))
+        return AnyJson(progress_of(_running(engine, owner_of(request))))
 
     async def png_info(request: HttpRequest) -> Response:
         image = json_object(await read_body(request, BODY_LIMIT)).get("image")
         content = content_of(str(image or ""), "image")
-        return JSONResponse(await asyncio.to_thread(_told, content, engine))
+        return AnyJson(await asyncio.to_thread(_told, content, engine))
 
     async def interrupt(request: HttpRequest) -> Response:
-        check(request)
         job = _running(engine, owner_of(request))
         if job is not None:
             job.cancel()
-        return JSONResponse({})
+        return AnyJson({})
 
     routes = [
         Route("/txt2img", draw, methods=["POST"]),
@@ -83,21 +88,22 @@ def build(engine: Engine, check: Check) -> Starlette:
         Route("/interrupt", interrupt, methods=["POST"]),
         Route("/png-info", png_info, methods=["POST"]),
     ]
-    return Starlette(routes=routes, exception_handlers={UserError: _refuse})
+    return Starlette(routes=checked(routes, check), exception_handlers={UserError: _refuse})
 
 
 async def _refuse(_: HttpRequest, error: Exception) -> Response:
     assert isinstance(error, UserError)
     content = {"error": error.code, "detail": str(error), "body": "", "errors": error.message}
-    return JSONResponse(content, status_of(error))
+    return AnyJson(content, status_of(error))
 
 
 def _is_img2img(request: HttpRequest) -> bool:
     return request.url.path.rstrip("/").endswith("img2img")
 
 
-def answer(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The pictures in base64, and what made them, which names what of the call was not read."""
+def answer(job: Job, given: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """The pictures in base64, and what made them, which names what of the call was not read. `notes` are sentences on
+    what was read otherwise than written."""
     texts = [_text_of(saved) for saved in job.saved]
     seeds = [getattr(saved.request, "seed", -1) for saved in job.saved]
     info = {
@@ -106,7 +112,8 @@ def answer(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
         "all_seeds": seeds,
         "infotexts": texts,
         "sd_model_name": job.request.checkpoint_used,
-        "ignored": sorted(name for name, value in given.items() if value and name not in READ),
+        "ignored": ignored(given),
+        "notes": list(notes),
     }
     return {"images": [in_base64(saved) for saved in job.saved], "parameters": dict(given), "info": json.dumps(info)}
 
@@ -139,7 +146,8 @@ def progress_of(job: Job | None) -> dict[str, Any]:
 
 def _running(engine: Engine, owner: str) -> Job | None:
     """The owner's job that runs, or else waits longest."""
-    return next((job for job in reversed(engine.jobs_of(owner)) if not job.done), None)
+    jobs = [job for job in reversed(engine.jobs_of(owner)) if not job.done]
+    return next((job for job in jobs if job.state == "running"), jobs[0] if jobs else None)
 
 
 def _model(name: str, sha256: str) -> dict[str, Any]:

@@ -63,8 +63,7 @@ def build(engine: Engine, library: Library, access: Access) -> FastAPI:
     """The application. Callers are told apart as `owner_of` says, and see and stop their own jobs only."""
 
     async def check(request: Request) -> None:
-        if request.method not in ("GET", "HEAD", "OPTIONS"):
-            check_origin(request.headers, access.trusted, is_local=access.is_local)
+        check_origin(request.headers, access.trusted, is_local=access.is_local)
 
     app = FastAPI(
         title="Easel",

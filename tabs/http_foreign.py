@@ -2,10 +2,38 @@
 
 import asyncio
 import base64
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from pipelines.engine.jobs import Engine, Failed, Job, Saved, Stopped
 from presets.errors import UserError
 from presets.requests import AnyRequest
+
+
+class AnyJson(JSONResponse):
+    """Also with text in it that is none, such as half of a character, which a client may have sent."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def checked(routes: Iterable[Route], check: Callable[[HTTPConnection], None]) -> list[Route]:
+    """`routes`, each behind `check`, which raises `UserError` for who may not use it."""
+
+    def guarded(route: Route) -> Route:
+        async def answer(request: HttpRequest) -> Response:
+            check(request)
+            return await route.endpoint(request)
+
+        return Route(route.path, answer, methods=sorted(route.methods or ()))
+
+    return [guarded(route) for route in routes]
 
 
 async def drawn(engine: Engine, request: AnyRequest, owner: str) -> Job:

@@ -7,14 +7,15 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import HTTPConnection
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.engine.jobs import Engine, Job, Saved
 from presets.errors import InvalidField, UserError
 from presets.requests import AnyRequest
-from tabs.http_foreign import drawn, in_base64
+from tabs.http_foreign import AnyJson, checked, drawn, in_base64
 from tabs.http_requests import BODY_LIMIT, BodyTooLarge, UnreadableBody, json_object, read_body
 from tabs.http_views import RETRY_SECONDS, picture_url, status_of
 from tabs.openai_requests import edit_of, from_form, generation_of, ignored
@@ -25,17 +26,15 @@ FIELDS = 100
 PICTURES = ("image", "image[]", "mask")
 
 
-def build(engine: Engine, check: Callable[[HttpRequest], None], results: str) -> Starlette:
-    """The application, to be mounted at `/v1`. `check` raises `UserError` for who may not change anything; `results` is
-    the path under which jobs have their pictures."""
+def build(engine: Engine, check: Callable[[HTTPConnection], None], results: str) -> Starlette:
+    """The application, to be mounted at `/v1`. `check` raises `UserError` for who may not use it; `results` is the
+    path under which jobs have their pictures."""
 
     async def generate(request: HttpRequest) -> Response:
-        check(request)
         given = json_object(await read_body(request, BODY_LIMIT))
         return await answered(request, given, await asyncio.to_thread(generation_of, given))
 
     async def edit(request: HttpRequest) -> Response:
-        check(request)
         form = await _form(request)
         given = from_form({name: value for name, value in form.items() if isinstance(value, str)})
         image, mask = await _files(form)
@@ -44,19 +43,19 @@ def build(engine: Engine, check: Callable[[HttpRequest], None], results: str) ->
     async def answered(request: HttpRequest, given: Mapping[str, Any], wanted: AnyRequest) -> Response:
         job = await drawn(engine, wanted, owner_of(request))
         base = f"{str(request.base_url).rstrip('/').removesuffix('/v1')}{results}"
-        return JSONResponse(await asyncio.to_thread(_answer, job, given, base))
+        return AnyJson(await asyncio.to_thread(_answer, job, given, base))
 
     async def models(_: HttpRequest) -> Response:
         listed = await asyncio.to_thread(engine.models)
         about = [{"id": model.name, "object": "model", "created": 0, "owned_by": "easel"} for model in listed]
-        return JSONResponse({"object": "list", "data": about})
+        return AnyJson({"object": "list", "data": about})
 
     routes = [
         Route("/images/generations", generate, methods=["POST"]),
         Route("/images/edits", edit, methods=["POST"]),
         Route("/models", models),
     ]
-    return Starlette(routes=routes, exception_handlers={UserError: _refuse})
+    return Starlette(routes=checked(routes, check), exception_handlers={UserError: _refuse})
 
 
 async def _refuse(_: HttpRequest, error: Exception) -> Response:
@@ -66,7 +65,7 @@ async def _refuse(_: HttpRequest, error: Exception) -> Response:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     content = {"error": {"message": error.message, "type": kind, "param": error.field, "code": error.code}}
     headers = {"retry-after": str(RETRY_SECONDS)} if status in (429, 503) else None
-    return JSONResponse(content, status, headers)
+    return AnyJson(content, status, headers)
 
 
 async def _form(request: HttpRequest) -> FormData:
@@ -114,5 +113,5 @@ def _answer(job: Job, given: Mapping[str, Any], base: str) -> dict[str, Any]:
         "created": int(job.created),
         "output_format": "png",
         "data": [picture(saved) for saved in job.saved],
-        "easel": {"job": job.id, "requests": requests, "ignored": ignored(given)},
+        "easel": {"job": job.id, "requests": requests, "ignored": ignored(given, type(job.request))},
     }

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,13 +67,21 @@ def request_of(body: bytes, inputs: Inputs) -> AnyRequest:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
+    """Raises `UnreadableBody`, also for numbers that are none (NaN, Infinity, 1e999)."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_number, parse_float=_number)
     except (ValueError, RecursionError):
         raise UnreadableBody("The body cannot be read as JSON, or is nested too deeply.") from None
     if not isinstance(value, dict):
         raise UnreadableBody(f"The body must be a JSON object, but is {shortened(value)}.")
     return value
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def kept_picture(inputs: Inputs, text: str, field: str) -> ImageRef:

@@ -14,6 +14,8 @@ STATUSES = {
     "E-ORIGIN": 403,
     "E-QUOTA": 429,
     "E-BUSY": 503,
+    "E-INTERNAL": 500,
+    "E-WORKER": 500,
     "E-DISK": 503,
 }
 """HTTP's number for an error's code; 422 for all others."""

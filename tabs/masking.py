@@ -6,12 +6,14 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.components.base import server
+from gradio.components.image_editor import AcceptBlobs, EditorDataBlobs
 from PIL import Image
 
 from pipelines.engine.jobs import Engine
 from presets.checks import field_extra, field_schemas
 from presets.errors import InvalidField
-from presets.images import ImageMissing, ImageRef
+from presets.images import FILE_LIMIT, ImageMissing, ImageRef
 from presets.inputs import Inputs, decode, on_white
 from tabs.form import Form, Group
 from tabs.updates import update
@@ -41,6 +43,7 @@ def build(engine: Engine, form: Form) -> None:
         elem_classes="mask-editor",
         interactive=True,
     )
+    _bound(editor)
     with gr.Row(elem_classes="mask-buttons"):
         load = gr.UploadButton(
             "Mask from a file", size="sm", file_types=["image"], elem_id=form.element_id("mask-file"), min_width=120
@@ -124,12 +127,34 @@ def _layers(editor: gr.ImageEditor, value: Any) -> Sequence[Image.Image]:
         return ()
     if identifier := value.get("id"):
         sent = editor.blob_storage.get(str(identifier))
-        while len(editor.blob_storage) > KEPT_BLOBS:
-            editor.blob_storage.pop(next(iter(editor.blob_storage)))
         contents = sent.layers if sent else ()
     else:
         contents = [Path(uploaded(layer, "mask")).read_bytes() for layer in value.get("layers") or ()]
     return [_image(content) for content in contents if content]
+
+
+class _Blobs(dict[str, EditorDataBlobs]):
+    """The latest `KEPT_BLOBS` paintings."""
+
+    def __setitem__(self, identifier: str, painting: EditorDataBlobs) -> None:
+        super().__setitem__(identifier, painting)
+        while len(self) > KEPT_BLOBS:
+            self.pop(next(iter(self)))
+
+
+def _bound(editor: gr.ImageEditor) -> None:
+    """Bound what anybody can have `editor` keep: Gradio makes room for whatever layer is named, and drops nothing."""
+    accept = editor.accept_blobs
+    editor.blob_storage = _Blobs()
+
+    @server
+    def accept_blobs(data: AcceptBlobs) -> None:
+        index = str(data.data.get("index") or "0")
+        if index not in ("null", "0") or any(len(content) > FILE_LIMIT for _, content in data.files):
+            raise gr.Error("A painting has one layer, of at most 32 MiB.", print_exception=False)
+        accept(data)
+
+    editor.accept_blobs = accept_blobs
 
 
 def _image(content: bytes) -> Image.Image:

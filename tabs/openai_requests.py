@@ -57,10 +57,14 @@ def _read(text: str) -> Any:
         return text
 
 
-def ignored(given: Mapping[str, Any]) -> list[str]:
-    """What of a call says nothing here ("quality", "user" ...)."""
-    known = _READ | set(TextToImage.model_fields) | set(ImageToImage.model_fields) | set(Inpaint.model_fields)
+def ignored(given: Mapping[str, Any], kind: type[BaseModel]) -> list[str]:
+    """What of a call says nothing to a request of that kind ("quality", "user" ...)."""
+    known = _READ | _own(kind)
     return sorted(name for name, value in given.items() if value is not None and name not in known)
+
+
+def _own(kind: type[BaseModel]) -> set[str]:
+    return set(kind.model_fields) - set(picture_fields(kind)) - {"kind"}
 
 
 def _mask(inputs: Inputs, content: bytes) -> ImageRef:
@@ -73,7 +77,7 @@ def _mask(inputs: Inputs, content: bytes) -> ImageRef:
 
 def _values(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     _check(given)
-    own = set(kind.model_fields) - set(picture_fields(kind)) - {"kind"}
+    own = _own(kind)
     values = {name: value for name, value in given.items() if name in own and value is not None}
     if given.get("n") is not None:
         values["count"] = given["n"]

@@ -6,7 +6,6 @@ Only a digest of the secret goes further, so that nobody who reads it can do wha
 import hashlib
 import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 import gradio as gr
@@ -46,7 +45,7 @@ class OwnerCookie:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET" or _has_secret(Headers(scope=scope)):
+        if scope["type"] != "http" or scope["method"] != "GET" or _has_secret(HTTPConnection(scope)):
             return await self.app(scope, receive, send)
         is_safe = scope["scheme"] == "https" or Headers(scope=scope).get("x-forwarded-proto") == "https"
 
@@ -60,12 +59,8 @@ class OwnerCookie:
         return await self.app(scope, receive, send_with_cookie)
 
 
-def _has_secret(headers: Headers) -> bool:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return False
-    return morsel is not None and _SECRET.fullmatch(morsel.value) is not None
+def _has_secret(connection: HTTPConnection) -> bool:
+    return _SECRET.fullmatch(connection.cookies.get(COOKIE, "")) is not None
 
 
 def _cookie(is_safe: bool) -> str:

@@ -19,11 +19,12 @@ def connect(engine: Engine, rows: Sequence[PresetRow], all_tabs: Sequence[Tab], 
     """Let a page that is opened with a preset in its address show that preset's tab, filled."""
     notes: dict[str, Component] = {row.kind: row.note for row in rows}
     forms = {tab.kind: tab.form for tab in all_tabs}
+    link = gr.State("")  # of its own: a browser takes seconds to see that none of all fields changes
 
-    def opened(request: gr.Request) -> Any:
-        value = request.query_params.get(PARAMETER)
-        if not value:
-            return gr.skip()
+    def arrived(request: gr.Request) -> str:
+        return request.query_params.get(PARAMETER, "")
+
+    def opened(value: str) -> Any:
         try:
             preset = preset_in(value)
         except UserError as problem:
@@ -34,4 +35,5 @@ def connect(engine: Engine, rows: Sequence[PresetRow], all_tabs: Sequence[Tab], 
         return updates | {notes[preset.kind]: note, tabs: gr.Tabs(selected=preset.kind)}
 
     inputs = [part for form in forms.values() for part in form.inputs]
-    update(on_page_load, opened, None, [tabs, *notes.values(), *inputs])
+    on_page_load(arrived, None, link, show_progress="hidden", api_visibility="private")  # a change needs the queue
+    update(link.change, opened, link, [tabs, *notes.values(), *inputs])

@@ -33,7 +33,7 @@ def serve(
     """
     gr.set_static_paths([pictures])
     kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
-    page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS)
+    page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS, api_open=False)  # no way around the queue
     sessions.guard(page)
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,

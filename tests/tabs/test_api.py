@@ -162,6 +162,16 @@ def test_what_the_client_cannot_send_is_refused_too(address: str, body: str, fie
     assert f"[{code}]" in complaint["message"]
 
 
+@pytest.mark.parametrize("way", ["run", "api"])
+def test_no_call_goes_round_the_queue(address: str, engine: FakeEngine, way: str):
+    before = len(engine.submitted)
+    unknown = httpx.post(f"{address}gradio_api/{way}/nothing", json={"data": []})
+    assert (unknown.status_code, "There is no endpoint" in unknown.json()["detail"]) == (404, True)
+    known = [field for field in TextToImage.model_fields if field != "kind"]
+    direct = httpx.post(f"{address}gradio_api/{way}{ENDPOINT}", json={"data": ["a boat", *[None] * (len(known) - 1)]})
+    assert (direct.status_code, len(engine.submitted)) == (404, before)
+
+
 @pytest.mark.parametrize("seed", ["7", 7.0, 2**53 - 1])
 def test_a_seed_may_come_as_digits(client: Client, seed):
     _, record = client.predict(prompt="a boat", steps=1, seed=seed, api_name=ENDPOINT)

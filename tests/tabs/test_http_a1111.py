@@ -10,8 +10,10 @@ import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from starlette.requests import HTTPConnection
 
 from presets.requests import ImageToImage, Inpaint, TextToImage
+from tabs.owners import owner_of
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_until
 
@@ -125,3 +127,57 @@ def test_png_info_tells_the_texts_of_a_picture(api: httpx.Client):
     assert api.post("/png-info", json={"image": picture()}).json() == {"info": "", "items": {}, "parameters": {}}
     for wrong in ("no base64", base64.b64encode(b"text").decode(), None):
         assert api.post("/png-info", json={"image": wrong}).status_code == 422
+
+
+def test_a_sampler_or_schedule_that_is_not_here_is_refused_and_a_near_one_told(api: httpx.Client, engine: FakeEngine):
+    for name in ("sampler_name", "hr_sampler_name"):
+        refused = api.post("/txt2img", json={**CALL, "enable_hr": True, name: "nothing like it"})
+        assert (refused.status_code, refused.json()["error"]) == (422, "E-SCHEDULER")
+    near = api.post("/txt2img", json={**CALL, "sampler_name": "DPM++ 2M SDE Heun"}).json()
+    assert "comes nearest" in json.loads(near["info"])["notes"][0]
+    api.post("/txt2img", json={"prompt": "a boat", "steps": 2, "scheduler": "Karras"})
+    request = engine.submitted[-1].request
+    assert isinstance(request, TextToImage) and request.schedule == "karras"
+
+
+def test_what_is_not_read_is_named(api: httpx.Client):
+    settings = {"sd_vae": "none.pt", "CLIP_stop_at_last_layers": 2}
+    call = {**CALL, "init_images": [picture(), picture()], "override_settings": settings}
+    ignored = json.loads(api.post("/img2img", json=call).json()["info"])["ignored"]
+    assert ignored == ["init_images after the first", "override_settings.sd_vae"]
+
+
+def test_progress_and_interrupt_mean_the_job_that_runs(api: httpx.Client, engine: FakeEngine):
+    engine.gate = threading.Event()
+    mine = {"authorization": "Bearer " + "q" * 24}
+    owner = owner_of(HTTPConnection({"type": "http", "headers": [(b"authorization", mine["authorization"].encode())]}))
+    waiting, running = (engine.submit(TextToImage(prompt="a boat", steps=2), owner=owner) for _ in range(2))
+    try:
+        wait_until(lambda: waiting.state == running.state == "running")
+        waiting.started = None
+        api.post("/interrupt", headers=mine)
+        wait_until(lambda: running.state == "cancelled")
+        assert waiting.state == "queued"
+    finally:
+        waiting.cancel()
+        engine.gate.set()
+        engine.gate = None
+
+
+@pytest.mark.parametrize("body", [b'{"s_tmax": Infinity}', b'{"s_tmax": 1e999}', b'{"s_tmax": NaN}'])
+def test_numbers_that_are_none_are_refused(api: httpx.Client, body: bytes):
+    assert api.post("/txt2img", content=body).json()["error"] == "E-API-ARGS"
+
+
+def test_half_a_character_is_given_back_as_it_came(api: httpx.Client):
+    body = json.dumps({**CALL, "comments": "\ud83d"}).encode()
+    answer = api.post("/txt2img", content=body)
+    assert (answer.status_code, answer.json()["parameters"]["comments"]) == (200, "\ud83d")
+
+
+@pytest.mark.parametrize("path", ["progress", "options", "sd-models"])
+def test_other_sites_pages_read_nothing(api: httpx.Client, path: str):
+    foreign = api.get(f"/{path}", headers={"origin": "https://elsewhere.example"})
+    assert (foreign.status_code, foreign.json()["error"]) == (403, "E-ORIGIN")
+    rebound = api.get(f"/{path}", headers={"host": "elsewhere.example"})
+    assert rebound.json()["error"] == "E-ORIGIN"

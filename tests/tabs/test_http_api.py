@@ -244,3 +244,10 @@ def test_a_strangers_page_is_refused_with_a_sentence_before_anything_is_done(api
     answer = api.post("api/jobs", json=BOAT, headers={"origin": "https://evil.example"})
     assert (answer.status_code, answer.json()["code"]) == (403, "E-ORIGIN")
     assert len(engine.submitted) == before
+
+
+@pytest.mark.parametrize("path", ["api/jobs", "api/models", "api/about", "v1/models"])
+def test_other_sites_pages_read_nothing(api: httpx.Client, path: str):
+    assert api.get(path).status_code == 200
+    for headers in ({"origin": "https://elsewhere.example"}, {"host": "elsewhere.example"}):
+        assert api.get(path, headers=headers).status_code == 403

@@ -14,6 +14,7 @@ from presets.requests import ImageToImage, Inpaint, TextToImage
 from tests.fake_engine import FakeEngine
 
 SMALL = {"extra_body": {"steps": 2, "seed": 7}}
+MORE = {"steps": 2, "seed": 7, "strength": 0.5}
 
 
 @pytest.fixture
@@ -33,7 +34,9 @@ def png(hole: bool = False, mode: str = "RGBA") -> bytes:
 
 
 def test_pictures_come_as_base64(client: openai.OpenAI, engine: FakeEngine):
-    answer = client.images.generate(prompt="a boat", model="gpt-image-1", n=2, size="64x128", quality="low", **SMALL)
+    answer = client.images.generate(
+        prompt="a boat", model="gpt-image-1", n=2, size="64x128", quality="low", extra_body=MORE
+    )
     job = engine.submitted[-1]
     request = job.request
     assert isinstance(request, TextToImage)
@@ -43,7 +46,7 @@ def test_pictures_come_as_base64(client: openai.OpenAI, engine: FakeEngine):
     files = [saved.path.read_bytes() for saved in job.saved]
     assert [base64.b64decode(picture.b64_json or "") for picture in answer.data] == files
     about = answer.model_dump()["easel"]
-    assert (about["requests"][1]["seed"], about["ignored"]) == (8, ["quality"])
+    assert (about["requests"][1]["seed"], about["ignored"]) == (8, ["quality", "strength"])
 
 
 def test_pictures_come_by_address_to_their_owner_only(client: openai.OpenAI, engine: FakeEngine):

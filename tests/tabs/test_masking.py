@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from gradio.components.image_editor import EditorDataBlobs
+from gradio.components.image_editor import AcceptBlobs, EditorDataBlobs
 from PIL import Image
 
 from presets.errors import InvalidField
@@ -66,9 +66,23 @@ def test_what_was_painted_in_a_browser_is_the_mask(page, photo):
 
 def test_paintings_are_not_kept_for_ever(page, photo):
     for number in range(100):
-        page.editor.blob_storage[str(number)] = EditorDataBlobs(background=None, layers=[layer()], composite=None)
-    request(page, photo, {"id": "99"})
+        page.editor.accept_blobs(sent(str(number)))
     assert len(page.editor.blob_storage) == masking.KEPT_BLOBS
+    assert painted(page.engine.inputs.open(request(page, photo, {"id": "99"}).mask)).getbbox() == (10, 10, 30, 40)
+
+
+def test_a_painting_takes_no_more_room_than_a_picture(page, monkeypatch):
+    with pytest.raises(gr.Error):
+        page.editor.accept_blobs(sent("one", index="1000000000"))
+    monkeypatch.setattr(masking, "FILE_LIMIT", 10)
+    with pytest.raises(gr.Error):
+        page.editor.accept_blobs(sent("one"))
+    assert not page.editor.blob_storage
+
+
+def sent(identifier: str, index: str = "0") -> AcceptBlobs:
+    about = {"type": "layer", "index": index, "file": "file", "id": identifier}
+    return AcceptBlobs.model_construct(data=about, files=[("file", layer())])
 
 
 @pytest.mark.parametrize(

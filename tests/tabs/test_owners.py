@@ -34,3 +34,9 @@ def test_a_browser_is_given_its_secret_with_the_page_and_keeps_it(address: str):
 def test_a_page_in_anothers_frame_keeps_its_cookie_over_https(address: str):
     cookie = httpx.get(address, headers={"x-forwarded-proto": "https"}).headers["set-cookie"]
     assert "SameSite=None; Secure; Partitioned" in cookie
+
+
+def test_the_secret_stays_beside_another_programs_cookies(address: str):
+    for others in ('prefs={"a":1}; ', "a=b c; "):
+        answer = httpx.get(address, headers={"cookie": f"{others}{COOKIE}={SECRET}"})
+        assert "set-cookie" not in answer.headers
