@@ -10,7 +10,8 @@ from presets.inputs import on_white
 
 def run(request: ControlPicture, context: Context) -> None:
     """Make and save the control picture of a settled request."""
-    started = time.perf_counter()
-    made = control_picture(on_white(context.inputs.open(request.image)), request, context)
-    seconds = {"preprocess": round(time.perf_counter() - started, 4)}
-    context.save(0, made, request, seconds, {"device": context.policy.device})
+    for index in context.remaining(1):
+        started = time.perf_counter()
+        made = control_picture(on_white(context.inputs.open(request.image)), request, context)
+        seconds = {"preprocess": round(time.perf_counter() - started, 4)}
+        context.save(index, made, request, seconds, {"device": context.policy.device})

@@ -14,6 +14,7 @@ from pipelines.engine.manager import Loaded
 from pipelines.preprocess import control_picture
 from pipelines.resizing import RESIZED
 from presets.controlnet import ControlUnit
+from presets.errors import renamed_field
 from presets.inputs import on_white
 from presets.requests import ControlNet
 
@@ -33,10 +34,11 @@ def picture_of(unit: ControlUnit, size: tuple[int, int], context: Context) -> Im
     assert unit.picture is not None
     given = on_white(context.inputs.open(unit.picture, "units"))
     resize = RESIZED[unit.resize_mode]
-    if unit.pixel_perfect:
-        settings = unit.settings.model_copy(update={"resolution": None})
-        return resize(control_picture(resize(given, size), settings, context), size)
-    return resize(control_picture(given, unit.settings, context), size)
+    with renamed_field("preprocessor", "units"):
+        if unit.pixel_perfect:
+            settings = unit.settings.model_copy(update={"resolution": None})
+            return resize(control_picture(resize(given, size), settings, context), size)
+        return resize(control_picture(given, unit.settings, context), size)
 
 
 def _followed(request: ControlNet, pictures: list[Image.Image], loaded: Loaded) -> AbstractContextManager[None]:

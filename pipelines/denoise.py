@@ -275,8 +275,20 @@ def _embeddings(conditioning: Conditioning, device: torch.device) -> dict[str, t
     return {name: tensor.to(device) for name, tensor in given.items() if tensor is not None}
 
 
-_PAIRED = ("prompt_embeds", "add_text_embeds", "add_time_ids", "pooled_prompt_embeds")
+_PAIRED = (
+    "prompt_embeds", "add_text_embeds", "add_time_ids", "pooled_prompt_embeds", "mask", "masked_image_latents",
+)  # fmt: skip
 """What diffusers hands to the denoiser in pairs, negative and positive, while guidance is on."""
+
+
+def guidance_must_stay(pipe: Any) -> bool:
+    """Whether guidance cannot end early, since the pipeline keeps some of its pairs to itself, as Stable Diffusion
+    3.x's do that start from a picture."""
+    return _is_guided(pipe) and is_flow(pipe) and "pooled_prompt_embeds" not in pipe._callback_tensor_inputs
+
+
+def _is_guided(pipe: Any) -> bool:
+    return hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
 
 
 class _Steps:
@@ -290,8 +302,8 @@ class _Steps:
         self._pipe = pipe
         self._sides = sides
         self._guidance_end = request.guidance_end
-        self._guided = hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
-        self.tensors = [name for name in _PAIRED if self._guided and name in pipe._callback_tensor_inputs]
+        self._may_end = _is_guided(pipe) and not guidance_must_stay(pipe)
+        self.tensors = [name for name in _PAIRED if self._may_end and name in pipe._callback_tensor_inputs]
         self._watch = watch
         self._pace = Pace(watch.preview_interval)
         self._done = 0
@@ -315,7 +327,7 @@ class _Steps:
     def _unguided(self, pipe: Any, call: int, tensors: dict[str, Any]) -> dict[str, Any]:
         """The positive halves of `tensors` from `guidance_end` on, as diffusers' `SDCFGCutoffCallback` has it."""
         done = call + 1 >= self._guidance_end * pipe.num_timesteps
-        if not self._guided or not pipe.do_classifier_free_guidance or not done:
+        if not self._may_end or not pipe.do_classifier_free_guidance or not done:
             return {}
         pipe._guidance_scale = 1.0
         return {name: tensor.chunk(2)[1] for name, tensor in tensors.items()}

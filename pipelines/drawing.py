@@ -12,7 +12,17 @@ import diffusers
 import torch
 from PIL import Image
 
-from pipelines.denoise import Begin, NoNumbers, Watch, decode, denoise, denoiser_of, from_noise, is_flow
+from pipelines.denoise import (
+    Begin,
+    NoNumbers,
+    Watch,
+    decode,
+    denoise,
+    denoiser_of,
+    from_noise,
+    guidance_must_stay,
+    is_flow,
+)
 from pipelines.engine import joint_conditioning
 from pipelines.engine.conditioning import Conditioning
 from pipelines.engine.context import Context
@@ -92,6 +102,7 @@ def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
         context.warn(warning)
     if request.step_cache and not can_reuse(denoiser_of(loaded.pipe)):
         context.warn(f"The step cache has no effect with {loaded.model.title}.")
+    warn_of_guidance(request, loaded, context)
     if not is_flow(loaded.pipe):
         return
     if request.sampler != FLOW_SAMPLER:
@@ -101,6 +112,12 @@ def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
     guided = request.guidance_scale > 1
     for warning in joint_conditioning.warnings_of(loaded.pipe, request.prompt, request.negative_prompt, guided):
         context.warn(warning)
+
+
+def warn_of_guidance(request: Drawing, loaded: Loaded, context: Context) -> None:
+    """Tell where guidance is to end early and cannot."""
+    if request.guidance_scale > 1 and 0 < request.guidance_end < 1 and guidance_must_stay(loaded.pipe):
+        context.warn(f"Where {loaded.model.title} starts from a picture, guidance cannot end early; it stayed on.")
 
 
 def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, watch: Watch, work: Work) -> None:
@@ -113,11 +130,7 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
         if work.then:
             latents = work.then.draw(loaded, picture, latents, watch.part(picture.steps, steps))
     denoised = time.perf_counter()
-    try:
-        image = decode(loaded.pipe, latents, context.warn)
-    except NoNumbers as problem:
-        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
-        raise context.models.broken(loaded.model, picture.vae, blamed) from None
+    image = decoded(latents, picture, loaded, context)
     switch = loaded.switch if index == 0 else Switch(0.0, "resident")
     timings = {
         "load": switch.seconds,
@@ -129,6 +142,15 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
     saved = context.save(index, drawn.image, picture, rounded, _about(loaded, switch, context), drawn.notes)
     work.check(saved.path)
+
+
+def decoded(latents: torch.Tensor, picture: Drawing, loaded: Loaded, context: Context) -> Image.Image:
+    """What the latents of `picture` show. Raises `BrokenPicture`, and what is raised where memory runs out."""
+    try:
+        return decode(loaded.pipe, latents, context.warn)
+    except NoNumbers as problem:
+        blamed = [part for part in problem.parts if part == "vae" or not picture.all_loras]  # LoRAs may overflow
+        raise context.models.broken(loaded.model, picture.vae, blamed) from None
 
 
 def conditioning_of(picture: Drawing, loaded: Loaded, context: Context) -> Conditioning:

@@ -9,9 +9,10 @@ from presets.upscale import Upscale
 
 def run(request: Upscale, context: Context) -> None:
     """Make and save the picture of a settled request."""
-    given = context.inputs.open(request.image)
-    started = time.perf_counter()
-    made = enlarge(given, request.picture_size, Way(request.upscaler, request.tile, request.overlap), context)
-    timings = {"load": made.loading, "upscale": time.perf_counter() - started - made.loading}
-    rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    context.save(0, made.image, request, rounded, made.about)
+    for index in context.remaining(1):
+        given = context.inputs.open(request.image)
+        started = time.perf_counter()
+        made = enlarge(given, request.picture_size, Way(request.upscaler, request.tile, request.overlap), context)
+        timings = {"load": made.loading, "upscale": time.perf_counter() - started - made.loading}
+        rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
+        context.save(index, made.image, request, rounded, made.about)

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from presets import control_fields, fields, sizes
 from presets.drawing import Drawing
-from presets.errors import InvalidField
+from presets.errors import InvalidField, renamed_field
 from presets.images import ImageRef
 from presets.preprocessors import PreprocessSettings
 from presets.request import Request
@@ -38,6 +38,12 @@ class ControlUnit(PreprocessSettings):
                 "It starts at {start} and ends at {end}: the start must be before the end.",
                 {"field": "start", "code": "E-CONTROL", "start": f"{self.start:g}", "end": f"{self.end:g}"},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> "ControlUnit":
+        if self.picture is not None and not self.pixel_perfect:
+            self.check_size_for(self.picture.size)
         return self
 
     def __str__(self) -> str:
@@ -92,8 +98,9 @@ class ControlNet(Drawing, FromUnits):
 
     def settled(self, installed: "Installed") -> "ControlNet":
         settled = super().settled(installed)
-        for unit in settled.units:
-            installed.check_preprocessor(unit.preprocessor)
+        with renamed_field("preprocessor", "units"):
+            for unit in settled.units:
+                installed.check_preprocessor(unit.preprocessor)
         names = installed.controls([unit.control for unit in settled.units], settled.checkpoint)
         units = tuple(unit.model_copy(update={"control": names[unit.control]}) for unit in settled.units)
         return settled.model_copy(update={"units": units})

@@ -5,7 +5,9 @@ UserError                 a sentence for the person, with a code such as "E-SIZE
 (pipelines/engine/errors.py adds those about models and jobs)
 """
 
+import contextlib
 import reprlib
+from collections.abc import Iterator
 
 MESSAGE_LIMIT = 300
 DIGITS_SHOWN = 300
@@ -56,3 +58,15 @@ class InvalidField(UserError):
 
     def __init__(self, field: str, message: str, *, code: str | None = None):
         super().__init__(message, code=code, field=field)
+
+
+@contextlib.contextmanager
+def renamed_field(field: str, to: str) -> Iterator[None]:
+    """Until the block is left, a `UserError` about `field` is raised as one about `to`: what is asked there was named
+    in another field of the request."""
+    try:
+        yield
+    except UserError as error:
+        if error.field != field:
+            raise
+        raise UserError(error.message, code=error.code, field=to) from error

@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import preprocess_fields as fields
+from presets.images import PIXEL_LIMIT, SIDE_LIMIT
 
+DETECTOR_PIXELS = 2048 * 2048
+"""That a detector looks at, at most: it holds some hundred numbers for each."""
 ANNOTATORS = "lllyasviel/Annotators"
 FOLDER = "annotators"
 """Under each folder of models."""
@@ -194,6 +197,25 @@ class PreprocessSettings(BaseModel):
             return given
         scale = self.resolution / min(given)
         return max(1, round(given[0] * scale)), max(1, round(given[1] * scale))
+
+    def check_size_for(self, given: tuple[int, int]) -> None:
+        """Raise, as validators do, if the control picture of a picture of that size would be too large."""
+        width, height = self.size_for(given)
+        preprocessor = PREPROCESSORS[self.preprocessor]
+        limit = DETECTOR_PIXELS if preprocessor.weights else PIXEL_LIMIT
+        if width * height > limit or max(width, height) > SIDE_LIMIT:
+            raise PydanticCustomError(
+                "is_not_too_large",
+                "The control picture would be {size} pixels; {title} makes up to {pixels} Mpx, {side} a side. Choose a "
+                "smaller resolution.",
+                {
+                    "field": "resolution",
+                    "size": f"{width} × {height}",
+                    "title": preprocessor.title,
+                    "pixels": f"{limit / 1e6:.1f}",
+                    "side": f"{SIDE_LIMIT:,}",
+                },
+            )
 
 
 PARAMETERS = tuple(name for name in PreprocessSettings.model_fields if name not in ("preprocessor", "resolution"))

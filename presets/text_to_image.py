@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from presets import hires_fields
 from presets.drawing import Drawing
+from presets.errors import renamed_field
 from presets.hires_fields import LATENT, SAME
 from presets.samplers import SCHEDULES_OF
 
@@ -97,7 +98,9 @@ class TextToImage(Drawing):
         if not self.is_drawn_on:
             return settled
         installed.checkpoint(self.checkpoint, "image-to-image")
-        installed.check_size(settled.checkpoint, settled.picture_size)
+        with renamed_field("width", "hires_factor"):
+            installed.check_size(settled.checkpoint, settled.picture_size)
         if self.hires_upscaler.strip().lower() == LATENT:
             return settled.model_copy(update={"hires_upscaler": LATENT})
-        return settled.model_copy(update={"hires_upscaler": installed.upscaler(self.hires_upscaler)})
+        with renamed_field("upscaler", "hires_upscaler"):
+            return settled.model_copy(update={"hires_upscaler": installed.upscaler(self.hires_upscaler)})

@@ -144,13 +144,17 @@ def _inspected(name: str, path: Path, identity: str) -> ControlFile | UserError:
     except OtherKind as other:
         return ControlUnusable(name, f"it is {other.what}; {other.advice}", "E-MODEL-FAMILY")
     shapes = plain_names(header.shapes)
+    try:
+        family, width = (_adapter_family if kind == "T2I-Adapter" else _family)(shapes), _width(shapes, kind)
+    except (KeyError, IndexError):
+        return ControlUnusable(name, "its parts do not fit together")
     return ControlFile(
         name=name,
         path=path,
         identity=identity,
         kind=kind,
-        family=_adapter_family(shapes) if kind == "T2I-Adapter" else _family(shapes),
-        width=_width(shapes, kind),
+        family=family,
+        width=width,
         size_bytes=path.stat().st_size,
         config=_config_of(path),
     )
@@ -173,7 +177,7 @@ def kind_of(header: Header) -> Kind:
         return "ControlNet"
     if "controlnet_cond_embedding.conv_in.weight" in shapes and "controlnet_down_blocks.0.weight" in shapes:
         return "ControlNet union" if "task_embedding" in shapes else "ControlNet"
-    if _has(shapes, "body.0.") and _has(shapes, "body.1.") and not _has(shapes, "conv_first."):
+    if _has(shapes, "body.1.") and any(name in shapes for name in _ADAPTER_FIRST):
         return "T2I-Adapter"
     if header.has(UNET):
         raise OtherKind("a checkpoint", "move it to the checkpoints folder")
@@ -205,9 +209,14 @@ def _adapter_family(shapes: Shapes) -> str:
 
 
 def squares_of(shapes: Shapes) -> tuple[int, int]:
-    """The colours that an adapter reads, and the side of the squares that it reads at once. Raises `KeyError`."""
-    first = shapes.get("conv_in.weight") or shapes["body.0.in_conv.weight"]
-    return _SQUARES[first[1]]
+    """The colours that an adapter reads, and the side of the squares that it reads at once. Raises `KeyError` and
+    `IndexError`."""
+    full, light = _ADAPTER_FIRST
+    return _SQUARES[shapes[full if full in shapes else light][1]]
+
+
+_ADAPTER_FIRST = ("conv_in.weight", "body.0.in_conv.weight")
+"""What an adapter reads its picture with: a full one, and a light one."""
 
 
 _SQUARES = {colours * side**2: (colours, side) for colours in (1, 3) for side in (8, 16)}

@@ -190,7 +190,9 @@ _OTHER_KINDS = (
     _Kind("a text encoder", ("text_model.encoder.layers.", "shared.weight"), "choose a full checkpoint"),
     _Kind("a language model", ("model.layers.0.", "model.embed_tokens.", "lm_head."), ONLY_THESE),
     _Kind(
-        "an upscaler", ("conv_first.weight", ".rdb1.", "RDB1."), "move it to the upscalers folder beside checkpoints"
+        "an upscaler",
+        ("conv_first.weight", ".rdb1.", "RDB1.", "body.0.weight"),
+        "move it to the upscalers folder beside checkpoints",
     ),
 )
 

@@ -120,7 +120,9 @@ class Upscalers:
         if descriptor.supports_half:
             descriptor.model.to(self._dtype)
         parts = {MODEL: descriptor.model, DESCRIPTOR: descriptor}
-        return self._cache.add(key, f"{file.name} (upscaler)", parts)
+        holding = self._cache.add(key, f"{file.name} (upscaler)", parts)
+        holding.parts[DESCRIPTOR].value._model = holding.parts[MODEL].value  # may be another file's, with equal weights
+        return holding
 
     def _failed(self, file: UpscalerFile, model: torch.nn.Module) -> UserError:
         sound = all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())

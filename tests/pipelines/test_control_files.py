@@ -10,6 +10,7 @@ from pipelines.engine.control_loading import load_control
 from pipelines.engine.errors import ControlFamily, ControlNotFound, ControlUnusable
 from tests.checkpoints import save_single_file, tiny_sd1, tiny_sd2, tiny_sdxl
 from tests.controls import save_control, tiny_adapter, tiny_control, tiny_union
+from tests.upscalers import save_upscaler, tiny_compact
 
 EIGHTH = (8, 16, 16, 16)
 """Channels that read a control picture as the original layout does: at an eighth of its side."""
@@ -142,6 +143,8 @@ def test_a_control_model_for_a_smaller_unet_is_refused(catalog):
         ControlFiles(catalog).find("sd1-plain", starter)
 
 
+ADAPTER = {"body.1.block1.weight": torch.zeros(4, 4, 1, 1)}
+ORIGINAL = {"input_hint_block.0.weight": torch.zeros(4), "zero_convs.0.0.weight": torch.zeros(4)}
 LORA = {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": torch.zeros(4, 4)}
 
 
@@ -152,6 +155,11 @@ LORA = {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": torch.z
         ({"lllite_unet_down.weight": torch.zeros(2)}, "it is a ControlNet-LLLite; this version follows"),
         ({"controlnet_x_embedder.weight": torch.zeros(2)}, "it is a ControlNet for a transformer"),
         ({"decoder.conv_in.weight": torch.zeros(2)}, "it is a VAE; move it to the vae folder"),
+        (tiny_compact().state_dict(), "it is an upscaler; move it to the upscalers folder"),
+        (ADAPTER | {"body.0.in_conv.weight": torch.zeros(4, 7, 1, 1)}, "its parts do not fit together"),
+        (ADAPTER | {"body.0.in_conv.weight": torch.zeros(4)}, "its parts do not fit together"),
+        (ORIGINAL | {"input_blocks.0.0.weight": torch.zeros(())}, "its parts do not fit together"),
+        (ORIGINAL | {"middle_block.1.attn2.to_k.weight": torch.zeros(())}, "its parts do not fit together"),
     ],
 )
 def test_what_is_no_control_model_is_told(tmp_path, tensors, told):
@@ -162,6 +170,17 @@ def test_what_is_no_control_model_is_told(tmp_path, tensors, told):
     assert told in info.problem
     with pytest.raises(ControlUnusable, match="The control model 'wrong' cannot be used"):
         ControlFiles(catalog).find("wrong", catalog.find(""))
+
+
+def test_a_file_that_is_none_leaves_the_others_usable(models):
+    wrong = save_upscaler(tiny_compact(), models / "controlnets" / "a-wrong-one.safetensors")
+    try:
+        catalog = Catalog((models,))
+        problems = {info.name: info.problem for info in ControlFiles(catalog).list()}
+        assert [name for name, problem in problems.items() if problem] == ["a-wrong-one"]
+        assert found(catalog, "", "sd1").kind == "T2I-Adapter"
+    finally:
+        wrong.unlink()
 
 
 def test_a_checkpoint_among_the_control_models_is_told(tmp_path, pipes):

@@ -1,9 +1,12 @@
 """Control pictures from the settled request to the saved picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.controlnet import picture_of
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
@@ -11,6 +14,8 @@ from pipelines.engine.jobs import Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.runners import RUNNERS
+from presets.controlnet import ControlUnit
+from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.metadata import read_request
@@ -52,6 +57,12 @@ def test_the_request_inside_makes_the_same_pixels_again(context):
     assert np.array_equal(first, again)
 
 
+def test_a_job_begun_once_more_makes_no_picture_again(context):
+    request = ControlPicture(image=context.inputs.keep(house()))
+    RUNNERS[ControlPicture](request, replace(context, first=1))
+    assert not context.send.__self__
+
+
 def test_what_is_transparent_is_seen_on_white(context):
     clear = house().convert("RGBA")
     clear.putalpha(0)
@@ -62,3 +73,16 @@ def test_what_is_transparent_is_seen_on_white(context):
 @pytest.mark.parametrize("size", [(16, 16), (16, 320), (131, 77)])
 def test_odd_sizes_are_kept(context, size):
     assert made(context, house().resize(size), preprocessor="canny")[0].shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("content", [None, b"<html>"])
+def test_what_a_preprocessor_lacks_is_told_of_the_units_where_one_asks_for_it(context, tmp_path, content):
+    folder = tmp_path / "models" / "annotators"
+    folder.mkdir(parents=True)
+    if content:
+        (folder / "5_model.pth").write_bytes(content)
+    unit = ControlUnit(picture=context.inputs.keep(house()), preprocessor="softedge-teed")
+    with pytest.raises(UserError) as caught:
+        picture_of(unit, (64, 64), context)
+    assert caught.value.code == ("E-MODEL-UNSAFE" if content else "E-PREPROCESSOR-MISSING")
+    assert caught.value.field == "units"

@@ -7,7 +7,7 @@ from PIL import Image
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
-from pipelines.engine.jobs import Progress, Saved
+from pipelines.engine.jobs import Progress, Saved, Warned
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.runners import RUNNERS
@@ -47,6 +47,12 @@ def made(context, kind, checkpoint, **values):
     return context.send.__self__
 
 
+def draw_larger(context, checkpoint, **values):
+    """A job that draws a picture and draws on it in a larger size."""
+    usual = {"prompt": "a cat", "seed": 3, "steps": 4, "sampler": "Euler", "hires_factor": 1.5, "hires_strength": 0.5}
+    RUNNERS[TextToImage](TextToImage(**usual | values).resolved(checkpoint, (64, 64), 16), context)
+
+
 @pytest.mark.parametrize("checkpoint", [*MAKERS, "refiner"])
 def test_every_family_redraws_a_picture_in_its_size(context, checkpoint):
     events = made(context, ImageToImage, checkpoint, strength=0.5)
@@ -55,6 +61,21 @@ def test_every_family_redraws_a_picture_in_its_size(context, checkpoint):
     steps = [event for event in events if isinstance(event, Progress)]
     assert [(event.step, event.steps) for event in steps] == [(1, 2), (2, 2)]
     assert steps[0].preview
+
+
+@pytest.mark.parametrize("checkpoint", MAKERS)
+@pytest.mark.parametrize("kind", [ImageToImage, Inpaint, TextToImage])
+def test_guidance_that_is_to_end_early_does_or_is_told_to_stay(context, checkpoint, kind):
+    if kind is TextToImage:
+        draw_larger(context, checkpoint, guidance_end=0.5)
+    else:
+        given = {"extend_left": 16} if kind is Inpaint else {}
+        made(context, kind, checkpoint, strength=1, guidance_end=0.5, **given)
+    events = context.send.__self__
+    (saved,) = [event for event in events if isinstance(event, Saved)]
+    told = [event.message for event in events if isinstance(event, Warned) and "uidance" in event.message]
+    assert len(told) == (1 if checkpoint == "sd3" else 0)
+    assert all(message in saved.warnings for message in told)
 
 
 @pytest.mark.parametrize("checkpoint", MAKERS)
@@ -72,8 +93,6 @@ def test_every_family_inpaints_and_leaves_the_rest(context, checkpoint):
 @pytest.mark.parametrize("checkpoint", MAKERS)
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
 def test_every_family_draws_on_in_a_larger_size(context, checkpoint, upscaler):
-    values = {"hires_factor": 1.5, "hires_upscaler": upscaler, "hires_strength": 0.5}
-    request = TextToImage(prompt="a cat", seed=3, steps=4, sampler="Euler", **values)
-    RUNNERS[TextToImage](request.resolved(checkpoint, (64, 64), 16), context)
+    draw_larger(context, checkpoint, hires_upscaler=upscaler)
     (saved,) = [event for event in context.send.__self__ if isinstance(event, Saved)]
     assert Image.open(saved.path).size == (96, 96)

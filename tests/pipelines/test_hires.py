@@ -1,21 +1,28 @@
 """The hires fix: drawn small, made larger, drawn on; steps counted through; the first part as without it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.engine import policy
 from pipelines.engine.catalog import EXTRAS, STARTER, Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
+from pipelines.engine.errors import BrokenPicture
 from pipelines.engine.jobs import Progress, Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
+from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
+from tests.checkpoints import save_single_file, tiny_sd1
+from tests.upscalers import save_upscaler, tiny_compact
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def drawn(context, **values):
     request = TextToImage(
         **{"prompt": "a red house by the sea", "steps": 6, "seed": 7, "width": 64, "height": 64} | values
     )
-    request = request.resolved("", (128, 128))
+    request = request.resolved(request.checkpoint, (128, 128))
     events = context.send.__self__
     events.clear()
     RUNNERS[TextToImage](request, context)
@@ -78,3 +85,25 @@ def test_a_factor_of_one_changes_nothing(context):
 def test_one_side_of_an_odd_factor_lies_on_the_grid(context):
     pixels, _ = drawn(context, hires_factor=1.4, hires_upscaler="lanczos", steps=3)
     assert pixels.shape == (96, 96, 3)
+
+
+def test_weights_without_numbers_are_named_between_the_two_drawings_too(context, tmp_path):
+    pipe = tiny_sd1()
+    pipe.vae.decoder.conv_in.weight.data[:] = torch.nan
+    path = save_single_file(pipe, tmp_path / "checkpoints" / "nan.safetensors")
+    settings = Settings(home=tmp_path, device="cpu", threads=1)
+    models = PipelineManager(Catalog((tmp_path,), path), context.policy, settings)
+    with pytest.raises(BrokenPicture, match="'nan' are damaged: its vae holds NaN"):
+        drawn(replace(context, models=models), checkpoint="nan", hires_factor=2, hires_upscaler="lanczos")
+
+
+@pytest.mark.parametrize(("name", "code"), [("odd", "E-NAN"), ("gone", "E-UPSCALER")])
+def test_an_upscaler_that_cannot_be_used_is_told_of_the_field_that_named_it(context, tmp_path, name, code):
+    odd = tiny_compact(2)
+    odd.body[0].weight.data[:] = torch.nan
+    save_upscaler(odd, tmp_path / "upscalers" / "odd.safetensors")
+    settings = Settings(home=tmp_path, device="cpu", threads=1)
+    models = PipelineManager(Catalog((tmp_path,), STARTER), context.policy, settings)
+    with pytest.raises(UserError) as caught:
+        drawn(replace(context, models=models), hires_factor=2, hires_upscaler=name)
+    assert (caught.value.code, caught.value.field) == (code, "hires_upscaler")

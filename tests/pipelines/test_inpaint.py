@@ -156,6 +156,23 @@ def test_a_checkpoint_made_for_inpainting_is_shown_the_mask_and_what_is_beside_i
     assert result.notes == ("0 px changed outside the mask",)
 
 
+@pytest.mark.parametrize("channels", [4, 9])
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_guidance_that_ends_early_leaves_one_picture_to_denoise(starter_pipe, tmp_path, family, channels):
+    from diffusers import UNet2DConditionModel
+
+    parts = starter_pipe.components if family == "sd1" else tiny_sdxl().to(torch.float32).components
+    unet = UNet2DConditionModel.from_config({**parts["unet"].config, "in_channels": channels}).eval()
+    kind = StableDiffusionInpaintPipeline if family == "sd1" else StableDiffusionXLInpaintPipeline
+    pipe = kind(**parts | {"unet": unet})
+    pipe.set_progress_bar_config(disable=True)
+    rows = []
+    unet.register_forward_hook(lambda _, arguments, __: rows.append(len(arguments[0])))
+    result, _ = drawn(pipe, request(tmp_path, steps=4, guidance_end=0.5), latent_map=USUAL)
+    assert rows == [2, 2, 1, 1]
+    assert result.notes == ("0 px changed outside the mask",)
+
+
 def test_alpha_goes_into_the_saved_file(pipe, tmp_path):
     image = scene(mode="RGBA")
     result, seen = drawn(pipe, request(tmp_path, image), image)

@@ -184,6 +184,21 @@ def test_a_picture_over_the_limit_of_the_machine_is_refused(tmp_path):
     assert caught.value.code == "E-SIZE"
 
 
+@pytest.mark.parametrize(
+    ("values", "field", "code"),
+    [
+        ({"hires_factor": 4}, "hires_factor", "E-SIZE"),
+        ({"hires_factor": 1.5, "hires_upscaler": "nowhere"}, "hires_upscaler", "E-UPSCALER"),
+        ({"hires_factor": 1.5, "width": 512, "height": 512}, "width", "E-SIZE"),
+    ],
+)
+def test_what_a_hires_fix_cannot_do_is_told_of_its_own_fields(tmp_path, values, field, code):
+    engine = LocalEngine(Settings(home=tmp_path, pixel_limit=256 * 256))
+    with pytest.raises(UserError) as caught:
+        engine.submit(HOUSE.model_copy(update=values))
+    assert (caught.value.field, caught.value.code) == (field, code)
+
+
 def test_a_full_queue_says_so(tmp_path):
     engine = LocalEngine(Settings(home=tmp_path, queue_limit=1))
     engine.submit(HOUSE)

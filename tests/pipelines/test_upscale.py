@@ -65,6 +65,11 @@ def upscaled(context, picture, **values):
     return image
 
 
+def test_a_job_begun_once_more_makes_no_picture_again(context):
+    run(Upscale(image=context.inputs.keep(noise(20, 20)), **TINY), replace(context, first=1))
+    assert not events_of(context)
+
+
 def test_tiles_give_what_the_whole_gives_to_one_step_of_255(context):
     picture = noise(150, 101)
     tiled = np.asarray(upscaled(context, picture)).astype(int)

@@ -164,6 +164,19 @@ def test_a_model_is_loaded_once_counted_and_let_go(root):
     assert manager.bytes_loaded == 0
 
 
+def test_files_with_the_same_weights_run_the_one_model_that_is_counted(root):
+    save_upscaler(tiny_compact(2), root / "upscalers" / "again.pth")
+    manager = manager_of(root)
+    with manager.upscaler("twice") as upscaler:
+        module = upscaler.descriptor.model
+    with manager.upscaler("again") as upscaler:
+        assert upscaler.descriptor.model is module
+        manager.release()
+        assert [resident.name for resident in manager.memory().residents] == ["again (upscaler)"]
+        assert upscaler.enlarge(GREY, lambda: None).size == (40, 24)
+    assert manager.bytes_loaded == sum(parameter.nbytes for parameter in module.parameters())
+
+
 def test_what_is_told_between_layers_may_end_it(root):
     class Enough(Exception):
         pass

@@ -69,4 +69,4 @@ def test_what_a_control_unit_lacks_is_told_before_anything_is_queued():
     units = ({"picture": PHOTO, "preprocessor": "openpose"},)
     with pytest.raises(UserError) as caught:
         ControlNet(prompt="a dancer", units=units).settled(FakeInventory(STORYBOOK))
-    assert caught.value.code == "E-PREPROCESSOR-MISSING"
+    assert (caught.value.code, caught.value.field) == ("E-PREPROCESSOR-MISSING", "units")

@@ -61,6 +61,18 @@ def test_a_list_that_is_no_list_of_units_is_refused(units, code, words):
     assert words in refused.value.message
 
 
+def test_a_control_picture_that_would_be_too_large_is_refused():
+    long = {"picture": ImageRef(sha256="ab" * 32, width=400, height=8000), "resolution": 2048}
+    with pytest.raises(
+        InvalidField, match="Control unit 2: The control picture would be 2048 × 40960 pixels"
+    ) as refused:
+        request({}, {**long, "pixel_perfect": False})
+    assert (refused.value.code, refused.value.field) == ("E-SIZE", "units")
+    with pytest.raises(InvalidField, match="Depth .* makes up to 4.2 Mpx"):
+        request({"preprocessor": "depth", "pixel_perfect": False, "resolution": 2048})
+    request({"preprocessor": "canny", "pixel_perfect": False, "resolution": 2048}, long)
+
+
 def test_the_second_unit_is_called_the_second():
     with pytest.raises(InvalidField, match="Control unit 2: Weight cannot be -1.0"):
         request({}, {"weight": -1})
