@@ -59,7 +59,7 @@ def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[
     return {"latents": noise, "width": request.width, "height": request.height}
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def denoise(
     pipe: Any, conditioning: Conditioning, request: Drawing, watch: Watch, begin: Begin = from_noise
 ) -> torch.Tensor:

@@ -68,7 +68,7 @@ Runner = Callable[[Any, "Context"], None]
 ATTEMPTS = 5
 """At most, to run what memory runs out for: one for each plan, and one more."""
 
-PROGRESS_INTERVAL = 0.1
+PROGRESS_INTERVAL = 0.2
 """Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
 watches takes from the processor that draws."""
 
