@@ -60,7 +60,8 @@ def request_of(
     values["count"] = odd[0] if odd else counts[0] * counts[1]
     if not from_picture:
         values.pop("strength", None)
-        return parse(TextToImage, {"prompt": "", **values, **_hires(given)}), notes
+        hires, more = _hires(given)
+        return parse(TextToImage, {"prompt": "", **values, **hires}), notes + more
     return _redrawing(engine, given, {"prompt": "", **values}), notes
 
 
@@ -77,24 +78,31 @@ def ignored(given: Mapping[str, Any]) -> list[str]:
 
 
 def _sampling(sampler: Any, schedule: Any) -> tuple[dict[str, Any], list[str]]:
-    """A sampler that has no counterpart stays as it is, to be refused; so does a schedule."""
+    """The fields `sampler` and `schedule`, and what is to be said of that: a near sampler that is taken, a schedule
+    that is not. A sampler that has no counterpart stays as it is, to be refused, as does what is no name at all."""
     if not sampler and not schedule:
         return {}, []
+    if schedule and not isinstance(schedule, str):
+        return {"schedule": schedule}, []
     values, notes = sampling(sampler or TextToImage.model_fields["sampler"].default, schedule)
     if "sampler" not in values:
         return {"sampler": sampler}, []
     return (values if sampler else {name: values[name] for name in values if name != "sampler"}), notes
 
 
-def _hires(given: Mapping[str, Any]) -> dict[str, Any]:
+def _hires(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if not given.get("enable_hr"):
-        return {}
+        return {}, []
+    notes: list[str] = []
     values = {own: given[name] for name, own in _HIRES.items() if given.get(name) is not None}
     if upscaler := given.get("hr_upscaler"):
         values["hires_upscaler"] = hires_upscaler(str(upscaler))
     if (sampler := given.get("hr_sampler_name")) and sampler != "Use same sampler":
-        values["hires_sampler"] = _sampling(sampler, None)[0]["sampler"]
-    return {"hires_factor": _HIRES_SCALE, **values}
+        found, notes = _sampling(sampler, None)
+        values["hires_sampler"] = found["sampler"]
+        if "schedule" in found:
+            notes.append(f"The schedule {found['schedule']} of hr_sampler_name was not used; scheduler is for both.")
+    return {"hires_factor": _HIRES_SCALE, **values}, notes
 
 
 def _redrawing(engine: Engine, given: Mapping[str, Any], values: dict[str, Any]) -> AnyRequest:

@@ -5,12 +5,11 @@ import base64
 import io
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,13 +22,12 @@ from presets.foreign import read_info
 from presets.requests import TextToImage
 from presets.samplers import SAMPLERS
 from tabs.a1111_requests import ignored, plain_name, request_of
-from tabs.http_foreign import AnyJson, checked, drawn, in_base64
+from tabs.http_foreign import AnyJson, Check, checked, drawn, in_base64
 from tabs.http_requests import BODY_LIMIT, content_of, json_object, read_body
 from tabs.http_views import status_of
 from tabs.inventory import available
 from tabs.owners import owner_of
 
-Check = Callable[[HTTPConnection], None]
 OWNERS = 1000
 
 
@@ -51,6 +49,7 @@ def build(engine: Engine, check: Check) -> Starlette:
             if isinstance(name, str):
                 wanted = parse(TextToImage, {"prompt": "", "checkpoint": plain_name(name)})
                 chosen[owner_of(request)] = wanted.checkpoint
+                chosen.move_to_end(owner_of(request))
                 while len(chosen) > OWNERS:
                     chosen.popitem(last=False)
             return AnyJson(None)

@@ -15,6 +15,9 @@ from pipelines.engine.jobs import Engine, Failed, Job, Saved, Stopped
 from presets.errors import UserError
 from presets.requests import AnyRequest
 
+Check = Callable[[HTTPConnection], None]
+"""Raises `UserError` for who may not use a door."""
+
 
 class AnyJson(JSONResponse):
     """Also with text in it that is none, such as half of a character, which a client may have sent."""
@@ -23,8 +26,8 @@ class AnyJson(JSONResponse):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def checked(routes: Iterable[Route], check: Callable[[HTTPConnection], None]) -> list[Route]:
-    """`routes`, each behind `check`, which raises `UserError` for who may not use it."""
+def checked(routes: Iterable[Route], check: Check) -> list[Route]:
+    """`routes`, each behind `check`."""
 
     def guarded(route: Route) -> Route:
         async def answer(request: HttpRequest) -> Response:

@@ -1,13 +1,12 @@
 """The routes of OpenAI's images API, translated to Easel's own requests."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import HTTPConnection
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,7 +14,7 @@ from starlette.routing import Route
 from pipelines.engine.jobs import Engine, Job, Saved
 from presets.errors import InvalidField, UserError
 from presets.requests import AnyRequest
-from tabs.http_foreign import AnyJson, checked, drawn, in_base64
+from tabs.http_foreign import AnyJson, Check, checked, drawn, in_base64
 from tabs.http_requests import BODY_LIMIT, BodyTooLarge, UnreadableBody, json_object, read_body
 from tabs.http_views import RETRY_SECONDS, picture_url, status_of
 from tabs.openai_requests import edit_of, from_form, generation_of, ignored
@@ -26,7 +25,7 @@ FIELDS = 100
 PICTURES = ("image", "image[]", "mask")
 
 
-def build(engine: Engine, check: Callable[[HTTPConnection], None], results: str) -> Starlette:
+def build(engine: Engine, check: Check, results: str) -> Starlette:
     """The application, to be mounted at `/v1`. `check` raises `UserError` for who may not use it; `results` is the
     path under which jobs have their pictures."""
 

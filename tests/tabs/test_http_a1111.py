@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from starlette.requests import HTTPConnection
 
 from presets.requests import ImageToImage, Inpaint, TextToImage
+from tabs import http_a1111
 from tabs.owners import owner_of
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_until
@@ -129,12 +130,17 @@ def test_png_info_tells_the_texts_of_a_picture(api: httpx.Client):
         assert api.post("/png-info", json={"image": wrong}).status_code == 422
 
 
-def test_a_sampler_or_schedule_that_is_not_here_is_refused_and_a_near_one_told(api: httpx.Client, engine: FakeEngine):
+def test_a_sampler_that_is_not_here_is_refused_and_a_near_one_told(api: httpx.Client, engine: FakeEngine):
     for name in ("sampler_name", "hr_sampler_name"):
         refused = api.post("/txt2img", json={**CALL, "enable_hr": True, name: "nothing like it"})
         assert (refused.status_code, refused.json()["error"]) == (422, "E-SCHEDULER")
     near = api.post("/txt2img", json={**CALL, "sampler_name": "DPM++ 2M SDE Heun"}).json()
     assert "comes nearest" in json.loads(near["info"])["notes"][0]
+    hires = api.post("/txt2img", json={**CALL, "enable_hr": True, "hr_sampler_name": "DPM++ 2M SDE Heun Karras"}).json()
+    assert [note.split()[1] for note in json.loads(hires["info"])["notes"]] == ["sampler", "schedule"]
+    unknown = api.post("/txt2img", json={**CALL, "sampler_name": "Euler", "scheduler": "nothing like it"}).json()
+    assert "is not known here" in json.loads(unknown["info"])["notes"][0]
+    assert api.post("/txt2img", json={**CALL, "scheduler": 5}).json()["error"] == "E-SCHEDULER"
     api.post("/txt2img", json={"prompt": "a boat", "steps": 2, "scheduler": "Karras"})
     request = engine.submitted[-1].request
     assert isinstance(request, TextToImage) and request.schedule == "karras"
@@ -145,6 +151,15 @@ def test_what_is_not_read_is_named(api: httpx.Client):
     call = {**CALL, "init_images": [picture(), picture()], "override_settings": settings}
     ignored = json.loads(api.post("/img2img", json=call).json()["info"])["ignored"]
     assert ignored == ["init_images after the first", "override_settings.sd_vae"]
+
+
+def test_of_many_owners_choices_the_latest_are_kept(api: httpx.Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_a1111, "OWNERS", 2)
+    one, two, three = ({"authorization": f"Bearer {name * 24}"} for name in "uvw")
+    for owner in (one, two, one, three):
+        api.post("/options", json={"sd_model_checkpoint": "chosen"}, headers=owner)
+    kept = [api.get("/options", headers=owner).json()["sd_model_checkpoint"] == "chosen" for owner in (one, two, three)]
+    assert kept == [True, False, True]
 
 
 def test_progress_and_interrupt_mean_the_job_that_runs(api: httpx.Client, engine: FakeEngine):
