@@ -138,6 +138,17 @@ def test_the_record_of_the_picture_can_be_read_as_json(page: Page):
     expect(page.locator("#text-to-image-record")).to_contain_text('"prompt": "a boat"')
 
 
+def test_a_snippet_is_copied_also_where_the_browser_gives_no_clipboard(page: Page):
+    generate_to_the_end(page, "a boat")
+    page.evaluate("delete Object.getPrototypeOf(navigator).clipboard")
+    page.locator(".copy-panel:visible > button").first.click()
+    page.locator(".copy-as button[data-copy]:visible").first.click()
+    expect(page.locator(".copy-as button[data-copy]:visible").first).to_have_text("Copied")
+    page.fill(PROMPT, "")
+    page.locator(PROMPT).press("Control+V")
+    expect(page.locator(PROMPT)).to_have_value(re.compile(r"client\.predict\(\s+prompt='a boat'"))
+
+
 def test_only_schedules_that_go_with_the_sampler_can_be_chosen(page: Page):
     page.click("#text-to-image-advanced > button")
     page.click("#text-to-image-sampler input")
