@@ -19,7 +19,7 @@ YOU = {"authorization": "Bearer your-secret-of-twenty-letters"}
 OUTSIDE = (
     "..%2f..%2fmarks.sqlite",
     "../../index.sqlite",
-    "%2e%2e%2f",
+    "%2e%2e%2fmarks.sqlite",
     "..\\..\\x",
     "x" * 5000,
     "a'%20OR%201=1",
