@@ -7,10 +7,11 @@ them costs more than merging.
 """
 
 import contextlib
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,11 +43,12 @@ Report = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What stands on the components. `encoders` differs whenever the text encoders' weights do; `warnings` are for the
-    person."""
+    """What stands on the components, put there in `seconds`. `encoders` differs whenever the text encoders' weights do;
+    `warnings` are for the person."""
 
     encoders: Hashable = ()
     warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Adapters:
         Before anything is touched raises `LoraNotFound`, `LoraUnusable`, `LoraFamily`, `LoraShape` and `LoraNumbers`;
         while merging what `report` raises. A strength of 0 touches nothing.
         """
+        started = time.perf_counter()
         plan: _Plan = {}
         applied = self._planned(components, model, [use for use in uses if any(use.strengths)], plan)
         self._drop_originals_but(plan)
@@ -130,7 +133,7 @@ class Adapters:
                         self._originals[weight] = copied(weight.data)
                     originals.append((weight, self._originals[weight]))
                 add_(weight.data, changes)
-            yield applied
+            yield replace(applied, seconds=time.perf_counter() - started)
         finally:
             for weight, original in originals:
                 if original.itemsize == 1:
