@@ -34,7 +34,7 @@ from pipelines.engine.upscaler_files import UpscalerFiles
 from pipelines.engine.upscalers import Upscaler, Upscalers
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.vae_tiling import tiling
-from pipelines.engine.weights import read_ahead
+from pipelines.engine.weight_files import read_ahead
 from presets.drawing import LoraUse
 from presets.errors import UserError
 from presets.settings import Settings
