@@ -3,11 +3,11 @@
     python -m benchmarks.switch [--rounds 3] [--dtype bfloat16] [--threads N] [--small]
 
 Prints JSON. `cold` is beside `cat` of the file (both after the system was asked to forget it), `warm` beside a plain
-copy of as many bytes into fresh memory by one thread, and beside one that converts; medians over interleaved rounds. The
-switch itself takes the threads that the policy takes here, or `--threads`. `resident` is the switch back
-to a checkpoint that is in memory, `second_task` another pipeline of it. `peak_over_file` is the memory needed beyond
-what stays loaded, in sizes of the file. `diffusers` is its `from_single_file` (not with --small). Goals: `cold_ratio`
-and `warm_ratio` at most 1.5, `peak_over_file` 1.4, `resident_milliseconds` 10, `second_task_milliseconds` 5.
+copy of as many bytes into fresh memory by one thread, and beside one that converts; medians over interleaved rounds.
+The switch itself takes the threads that the policy takes here, or `--threads`. `resident` is the switch back to a
+checkpoint that is in memory, `second_task` another pipeline of it. `peak_over_file` is the memory needed beyond what
+stays loaded, in sizes of the file. `diffusers` is its `from_single_file` (not with --small). Goals: `cold_ratio` and
+`warm_ratio` at most 1.5, `peak_over_file` 1.4, `resident_milliseconds` 10, `second_task_milliseconds` 5.
 """
 
 import argparse

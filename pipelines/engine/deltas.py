@@ -147,18 +147,19 @@ class Change:
         return changed * factors.reshape(sides) - base
 
 
-def add_(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> None:
-    """Add the changes, each times its strength, to `weight` in place, rounding once however many there are."""
+def merge(target: torch.Tensor, base: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> None:
+    """Fill `target` with `base` and the changes, each times its strength. They may be the same tensor, or else lie in
+    the same order in memory; `base` may be of 8 bits where `target` is not."""
     low_rank = [(change.delta, strength) for change, strength in changes if isinstance(change.delta, LowRank)]
     plain = len(low_rank) == len(changes) and all(change.lengths is None for change, _ in changes)
-    matrix = _rows(weight) if plain and weight.dtype in _FAST else None
+    matrix = _rows(base) if plain and base.dtype == target.dtype in _FAST else None
     if matrix is not None:
-        up = torch.cat([_scaled(delta, strength, weight) for delta, strength in low_rank], dim=1)
-        down = torch.cat([_rows_like(weight, delta.down) for delta, _ in low_rank])
-        matrix.addmm_(up, down)
+        up = torch.cat([_scaled(delta, strength, base) for delta, strength in low_rank], dim=1)
+        down = torch.cat([_rows_like(base, delta.down) for delta, _ in low_rank])
+        torch.add(matrix, up @ down, out=_rows(target))
         return
-    base = weight.float()
-    weight.copy_(base + sum(change.on(base) * strength for change, strength in changes))
+    wide = base.float()
+    target.copy_(wide + sum(change.on(wide) * strength for change, strength in changes))
 
 
 def changes_of(parts: Tensors, usual_scale: Scale) -> dict[str, Change]:

@@ -215,17 +215,42 @@ def test_weights_that_changed_between_two_uses_are_restored_as_they_became(tmp_p
     assert not changed(before, state(pipe))
 
 
-def test_copies_of_weights_are_kept_only_until_a_use_without_them(tmp_path, sd1):
+def test_the_same_loras_again_are_not_merged_again(tmp_path, sd1):
+    save_lora(tmp_path, "ink", loras.of_sd1(sd1))
+    before, adapters = state(sd1), Adapters(loras.files_in(tmp_path))
+    with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+        name = next(name for name in changed(before, state(sd1)) if name.startswith("unet."))
+        marked = sd1.unet.get_parameter(name.removeprefix("unet."))
+        marked.data.fill_(7)
+    with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+        assert bool((marked == 7).all())
+    with applied(tmp_path, sd1, LoraUse(name="ink", strength=0.5), adapters=adapters):
+        assert not bool((marked == 7).any())
+    assert not changed(before, state(sd1))
+
+
+def test_a_lora_whose_file_was_replaced_is_merged_anew(tmp_path, sd1):
+    adapters = Adapters(loras.files_in(tmp_path))
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_lora(tmp_path, "ink", loras.of_sd1(sd1))
+        with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+            states.append(state(sd1))
+    assert changed(*states)
+
+
+def test_merged_weights_are_kept_only_until_a_use_without_them(tmp_path, sd1):
     pipe = copy.deepcopy(sd1)
     save_lora(tmp_path, "ink", loras.of_sd1(sd1))
     adapters = Adapters(loras.files_in(tmp_path))
     for uses, kept in (((LoraUse(name="ink"),), True), ((), False), ((LoraUse(name="ink"),), True)):
         with applied(tmp_path, pipe, *uses, adapters=adapters):
             pass
-        assert (adapters.bytes_copied > 0) == kept
+        assert (adapters.bytes_merged > 0) == kept
     del pipe
     gc.collect()
-    assert adapters.bytes_copied == 0
+    assert adapters.bytes_merged == 0
 
 
 def test_read_loras_are_kept_within_their_budget(tmp_path, sd1):
