@@ -25,7 +25,19 @@ from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
-from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
+from pipelines.engine.lora_keys import (
+    TEXT_2,
+    TEXT_3,
+    TRANSFORMER,
+    UNET,
+    Layer,
+    Parts,
+    flat,
+    grouped,
+    is_whole,
+    original_parts,
+    original_paths,
+)
 from pipelines.engine.model import Model
 from pipelines.engine.out_of_memory import is_out_of_memory
 from presets.drawing import LoraUse
@@ -107,7 +119,7 @@ class Adapters:
         self._limit = parked_bytes
         self._parked: OrderedDict[str, _Parsed] = OrderedDict()
         self._merged: WeakIdKeyDictionary = WeakIdKeyDictionary()
-        self._modules: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+        self._modules: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
     @property
     def parked(self) -> tuple[str, ...]:
@@ -144,7 +156,7 @@ class Adapters:
         in_place = not self._has_room(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
         denoiser = components[FAMILIES[model.family].denoiser]
-        wide = denoiser.dtype if plan else None  # diffusers goes through all modules for it
+        wide = denoiser.dtype if plan else torch.float32  # diffusers goes through all modules for it
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
@@ -220,31 +232,31 @@ class Adapters:
         parsed = self._parsed(file)
         denoiser, encoders, matched = [], [], 0
         for layer, changes in parsed.changes.items():
-            module = self._modules_of(components, layer.component).get(layer.path)
-            weights = {part: getattr(module, part, None) for part in changes}
-            if module is None or any(weight is None for weight in weights.values()):
+            modules = self._modules_of(components, layer.component).get(layer.path, ())
+            weights = {part: [getattr(module, part, None) for module in modules] for part in changes}
+            if not modules or any(weight is None for each in weights.values() for weight in each):
                 continue
             matched += 1
             place = encoders if layer.component.startswith("text_encoder") else denoiser
             for part, change in changes.items():
-                weight: Any = weights[part]
-                _check(file.name, model.name, layer.path, weight, change)
-                place.append((weight, change))
+                place.extend(_fitted(file.name, model.name, layer.path, weights[part], change))
         total = len(parsed.changes) + parsed.unknown
         if matched < LEAST_MATCHED * total:
             raise LoraShape(file.name, model.name, f"of its {total} layers it has only {matched}")
         return _Fitted(denoiser, encoders, matched, total)
 
-    def _modules_of(self, components: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """The modules of a component by their flat paths, those of a UNet also by their original ones."""
-        component: Any = components.get(name)
+    def _modules_of(self, components: Mapping[str, Any], name: str) -> dict[str, tuple[Any, ...]]:
+        """The modules of a component by their flat paths, those of a UNet or transformer also by their original ones,
+        where several may be one."""
+        component: Any = components.get(_component_in(components, name))
         if not isinstance(component, torch.nn.Module):
             return {}
         if component not in self._modules:
             modules = {path: module for path, module in component.named_modules() if hasattr(module, "weight")}
-            originals = original_paths(modules) if name == "unet" else {}
-            by_original = {original: modules[path] for original, path in originals.items()}
-            self._modules[component] = by_original | {flat(path): module for path, module in modules.items()}
+            originals = {name: (path,) for name, path in original_paths(modules).items()} if name == UNET else {}
+            originals |= original_parts(modules)
+            by_original = {original: tuple(modules[path] for path in paths) for original, paths in originals.items()}
+            self._modules[component] = by_original | {flat(path): (module,) for path, module in modules.items()}
         return self._modules[component]
 
     def _parsed(self, file: LoraFile) -> _Parsed:
@@ -292,14 +304,30 @@ def _tensors(file: LoraFile, opened: Any, parts: Parts) -> dict[str, torch.Tenso
     return tensors
 
 
-def _check(lora: str, checkpoint: str, path: str, weight: torch.nn.Parameter, change: Change) -> None:
-    if weight.is_meta or not weight.is_floating_point():
+def _component_in(components: Mapping[str, Any], name: str) -> str:
+    """Which of `components` a file means by `name`: kohya's trainer and ComfyUI call a transformer "unet", too, and
+    kohya's the T5 the third text encoder, which Flux has as its second."""
+    if name == UNET and UNET not in components:
+        return TRANSFORMER
+    return TEXT_2 if name == TEXT_3 and TEXT_3 not in components else name
+
+
+def _fitted(
+    lora: str, checkpoint: str, path: str, weights: Sequence[Any], change: Change
+) -> Iterator[tuple[torch.nn.Parameter, Change]]:
+    """`change` on each of `weights`, which stand one below the other for it. Raises `LoraShape`."""
+    if any(weight.is_meta or not weight.is_floating_point() for weight in weights):
         reason = "its weights are compressed, or are not in memory as a whole, so that nothing can be merged into them"
         raise UserError(f"LoRAs cannot be applied to {shortened(checkpoint)}: {reason}.", code="E-LORA", field="loras")
+    rows = [weight.shape[0] for weight in weights]
     try:
-        change.check(weight.shape)
+        change.check((sum(rows), *weights[0].shape[1:]))
+        parts = (
+            [change] if len(rows) == 1 else [change.rows(sum(rows[:n]), sum(rows[: n + 1])) for n in range(len(rows))]
+        )
     except DoesNotFit as problem:
         raise LoraShape(lora, checkpoint, f"at {path[:80]} {problem}") from None
+    yield from zip(weights, parts, strict=True)
 
 
 def _some_of(weight: torch.Tensor) -> torch.Tensor:

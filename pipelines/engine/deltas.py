@@ -10,7 +10,7 @@ All are times alpha / rank. The letters and axes are those of LyCORIS, whose fil
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -108,11 +108,31 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows from `start` to before `stop` of another difference."""
+
+    whole: "Hadamard | Kronecker | Whole"
+    start: int
+    stop: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stop - self.start, *self.whole.shape[1:]
+
+    def dense(self, device: torch.device) -> torch.Tensor:
+        """The difference in float32."""
+        return self.whole.dense(device)[self.start : self.stop]
+
+
+Delta = LowRank | Hadamard | Kronecker | Whole | Slice
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What one layer of an adapter does to one weight. `lengths` are DoRA's, of the weight's rows or, `by_column`, of
     its columns."""
 
-    delta: LowRank | Hadamard | Kronecker | Whole
+    delta: Delta
     lengths: torch.Tensor | None = None
     by_column: bool = False
 
@@ -133,6 +153,17 @@ class Change:
             raise DoesNotFit(f"its change is of shape {_sides(own_shape)}, the weight {_sides(shape)}")
         if self.lengths is not None and self.lengths.numel() != (shape[1] if self.by_column else rows):
             raise DoesNotFit(f"it has {self.lengths.numel()} lengths for a weight of shape {_sides(shape)}")
+
+    def rows(self, start: int, stop: int) -> "Change":
+        """What it does to some rows of the weight, which lie apart in the checkpoint. Raises `DoesNotFit` where that
+        depends on the other rows."""
+        if self.by_column:
+            raise DoesNotFit("it has lengths of columns for a weight that lies in parts")
+        lengths = None if self.lengths is None else self.lengths.flatten()[start:stop]
+        if isinstance(self.delta, LowRank):
+            return Change(replace(self.delta, up=self.delta.up[start:stop]), lengths)
+        assert not isinstance(self.delta, Slice)
+        return Change(Slice(self.delta, start, stop), lengths)
 
     def on(self, base: torch.Tensor) -> torch.Tensor:
         """What is added to `base`, the float32 weight without any adapter, at strength 1."""
@@ -182,7 +213,7 @@ def _is_by_column(lengths: torch.Tensor | None) -> bool:
     return lengths is not None and lengths.ndim > 1 and lengths.shape[0] == 1 and lengths.shape[1] > 1
 
 
-def _delta(parts: Tensors, usual_scale: Scale) -> LowRank | Hadamard | Kronecker | Whole | None:
+def _delta(parts: Tensors, usual_scale: Scale) -> Delta | None:
     if "down" in parts:
         up, down = _low_rank_parts(parts)
         return LowRank(up, down, _scale(parts, down.shape[0], usual_scale))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -162,7 +163,7 @@ class _Piece:
             copier.copy_rows(self.target, self.source)
             return
         content = buffer[: self.source.nbytes]
-        if os.preadv(self.descriptor, [memoryview(content.numpy())], self.offset) != len(content):
+        if os.preadv(self.descriptor, [_buffer_of(content)], self.offset) != len(content):
             raise BrokenFile(CHANGED)
         copier.copy_rows(self.target, content.view(self.source.dtype).view(self.source.shape))
 
@@ -196,6 +197,11 @@ def _read(pieces: _Pieces, tell: Tell) -> None:
             buffer = torch.empty(piece.source.nbytes, dtype=torch.uint8)
         piece.fill(copier, buffer)
         tell(pieces.filled)
+
+
+def _buffer_of(content: torch.Tensor) -> Any:
+    """The memory of bytes, to be read into."""
+    return content.numpy()
 
 
 def _ignored(_filled: int) -> None:
