@@ -1,11 +1,12 @@
 """The program, its worker, and others that write into its home, killed (SIGKILL) at random moments.
 
-    python -m tests.soak.kill [--kills 300] [--writer-kills 300] [--seed 0]
+    python -m tests.soak.kill [--kills 300] [--writer-kills 300] [--seed 0] [--quick]
 
 Prints JSON. People send jobs over HTTP all the while; of the kills four in ten are of the whole program, which is then
 started again, the others of its worker; most of them while it draws, some at any moment, also before it answers.
 Beside it a process that does nothing but write presets, given pictures, control pictures, hashes and a gallery is
-killed and started again. No program writes its settings, so there is nothing to kill there.
+killed and started again. No program writes its settings, so there is nothing to kill there. With `--quick` programs
+and workers begin with their libraries loaded (see zygote.py), so that a kill comes every few seconds.
 
 In the end every accepted job must be done, with each of its pictures there once: `lost`, `given_up`, `doubled` 0. Every
 visible file must be whole, every request and preset readable: `broken` empty. `integrity` is SQLite's own word on the
@@ -32,7 +33,7 @@ import psutil
 
 from tests.checkpoints import save_folder, tiny_sd1
 from tests.soak.homes import broken_files, integrity, seeds_of_pictures
-from tests.soak.programs import ROOT, SECRET, Program
+from tests.soak.programs import ROOT, SECRET, Program, Zygote
 
 WAITING = 4
 """Unfinished jobs that the people have."""
@@ -41,9 +42,7 @@ PICTURES = 2
 WORKER_KILLS = 3
 """At most, of one run of the program: it stops where three die before they were ready."""
 ANY_MOMENT = 0.4
-"""Share of the kills that come whatever goes on."""
-LONGEST_BLIND = 10.0
-"""Seconds until such a one, at most."""
+"""Share of the kills that come whatever goes on, within the time that a start takes."""
 LONGEST_WAIT = 45.0
 """Seconds until a job runs, at most."""
 
@@ -53,6 +52,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--writer-kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--home", type=Path, help="kept afterwards; else a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -65,9 +65,12 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     people = People()
     writers = threading.Thread(target=_kill_writers, args=(home, options.writer_kills, random.Random(options.seed)))
     writers.start()
-    kills = _kill(home, people, options.kills, chance)
+    zygote = Zygote(home / "program.log") if options.quick else None
+    kills = _kill(home, people, options.kills, chance, zygote)
     writers.join()
     states = _let_end(home, people)
+    if zygote:
+        zygote.end()
     seeds = seeds_of_pictures(home / "pictures")
     wanted = {seed + index for seed in people.accepted.values() for index in range(PICTURES)}
     return {
@@ -120,11 +123,11 @@ def _jobs(client: httpx.Client, state: str) -> list[str]:
     return [job["id"] for job in client.get("/api/jobs").json() if job["state"] == state]
 
 
-def _kill(home: Path, people: People, count: int, chance: random.Random) -> Counter[str]:
+def _kill(home: Path, people: People, count: int, chance: random.Random, zygote: Zygote | None) -> Counter[str]:
     """Kill `count` times, and leave no program behind."""
     kills: Counter[str] = Counter()
     while kills.total() < count:
-        program, stop = Program(home), threading.Event()
+        program, stop = Program(home, zygote), threading.Event()
         sender = threading.Thread(target=people.send_to, args=(program, stop))
         sender.start()
         hit: set[str] = set()
@@ -159,7 +162,7 @@ def _kill_worker(program: Program, hit: set[str], chance: random.Random) -> bool
 def _wait_for_a_moment(program: Program, chance: random.Random) -> None:
     """Now and then any, else one at which a job runs, if one does soon."""
     if chance.random() < ANY_MOMENT:
-        time.sleep(chance.uniform(0, LONGEST_BLIND))
+        time.sleep(chance.uniform(0, program.start_seconds))
         return
     end = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < end and not _running(program):
