@@ -56,11 +56,12 @@ def _run(arguments: Arguments) -> int:
         from tabs import http_api
         from tabs.access import access_of
         from tabs.page import build_page
+        from tabs.pictures import pictures_of
         from tabs.serving import serve
 
-        library = Library(settings.presets)
-        page = build_page(engine, library, manage_models=settings.manage_models)
-        routes = http_api.routes(engine, library, access_of(settings))
+        library, pictures = Library(settings.presets), pictures_of(settings)
+        page = build_page(engine, library, manage_models=settings.manage_models, pictures=pictures)
+        routes = http_api.routes(engine, library, access_of(settings), pictures)
         serve(page, settings, pictures=settings.pictures, routes=routes)
         return 0
     finally:

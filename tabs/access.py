@@ -57,6 +57,13 @@ def access_of(settings: Settings) -> Access:
     return Access(trusted, is_local=host in LOOPBACK and not settings.share, is_shared=settings.share)
 
 
+def is_gallery_private(settings: Settings) -> bool:
+    """Whether each visitor sees their own pictures only."""
+    if settings.private_gallery != "auto":
+        return settings.private_gallery == "on"
+    return "SPACE_ID" in os.environ or bool(settings.trusted_hosts) or not access_of(settings).is_local
+
+
 class OwnPagesOnly:
     """ASGI middleware: HTTP 403 for what changes something by Gradio's routes and is sent by another site's page. The
     other doors check by themselves, and answer in their own way."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
 _PAGE_ONLY = frozenset(
-    {"host", "port", "share", "trusted_hosts", "manage_models", "user_limit", "left_jobs", "patience"}
+    {
+        *("host", "port", "share", "trusted_hosts", "manage_models", "user_limit", "left_jobs", "patience"),
+        *("private_gallery", "trash_hours"),
+    }
 )
 """Settings that mean nothing to a subcommand."""
 

@@ -20,10 +20,19 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{20,200}")
 
 def owner_of(request: HTTPConnection) -> str:
     """The owner that a request tells; all who tell none from one address are one."""
+    address = request.client.host if request.client else ""
+    return _digest(_secret_of(request) or f"address {address}")
+
+
+def is_told(request: HTTPConnection) -> bool:
+    """Whether a request tells an owner, not only an address."""
+    return bool(_secret_of(request))
+
+
+def _secret_of(request: HTTPConnection) -> str:
     given = request.headers.get("authorization", "")
     secret = given.removeprefix("Bearer ") if given.startswith("Bearer ") else request.cookies.get(COOKIE, "")
-    address = request.client.host if request.client else ""
-    return _digest(secret if _SECRET.fullmatch(secret) else f"address {address}")
+    return secret if _SECRET.fullmatch(secret) else ""
 
 
 def owner_of_page(request: gr.Request | None) -> str:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from presets.images import FILE_LIMIT
 from presets.settings import Settings
 from tabs import api, picture_info, sessions, theme
-from tabs.access import OwnPagesOnly, access_of
+from tabs.access import OwnPagesOnly, access_of, is_gallery_private
 from tabs.calls import CheckedCalls
 from tabs.owners import OwnerCookie
 from tabs.picture_files import OnlyPictures
@@ -39,9 +39,9 @@ def serve(
     """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
     stop.
 
-    PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
-    port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
-    from 7860 on.
+    PNG files under `pictures` can be fetched by every visitor who knows their address, and no others. Where the
+    settings name no host and port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is
+    127.0.0.1 and the first free port from 7860 on.
     """
     if block:
         _settle_memory()
@@ -71,7 +71,7 @@ def serve(
             "middleware": [
                 Middleware(OwnPagesOnly, access=access_of(settings)),
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
-                Middleware(OnlyPictures, folder=pictures),
+                Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
                 Middleware(WholeUploads),
                 Middleware(OwnerCookie),
             ],
@@ -80,7 +80,7 @@ def serve(
         enable_monitoring=False,
         ssr_mode=False,
         theme=theme.easel_theme(),
-        css_paths=theme.STYLE_SHEET,
+        css_paths=theme.STYLE_SHEETS,
         head=theme.head(),
     )
     return address

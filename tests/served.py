@@ -7,20 +7,26 @@ from pathlib import Path
 from gradio_client import Client
 
 from pipelines.engine.jobs import Engine
+from presets.gallery import Gallery
 from presets.library import Library
 from presets.settings import Settings
+from presets.thumbnails import Thumbnails
 from tabs import http_api
 from tabs.access import access_of
 from tabs.page import build_page
+from tabs.pictures import Pictures
 from tabs.serving import serve
 
 
 @contextmanager
-def served(engine: Engine, pictures: Path) -> Iterator[str]:
+def served(engine: Engine, pictures: Path, *, is_private: bool = False) -> Iterator[str]:
     """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
     library = Library(pictures.parent / "presets")
-    settings = Settings(home=pictures)
-    page, routes = build_page(engine, library), http_api.routes(engine, library, access_of(settings))
+    settings = Settings(home=pictures, private_gallery="on" if is_private else "auto")
+    thumbnails = Thumbnails(pictures.parent / "thumbnails")
+    shown = Pictures(Gallery(pictures), thumbnails, is_private=is_private, trash_seconds=3600)
+    page = build_page(engine, library, pictures=shown)
+    routes = http_api.routes(engine, library, access_of(settings), shown)
     try:
         yield serve(page, settings, pictures=pictures, routes=routes, block=False)
     finally:
