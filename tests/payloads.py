@@ -172,7 +172,7 @@ def zip_bombs() -> dict[str, Callable[[], bytes]]:
         "million-steps": lambda: _zipped(b"\x80\x02}" + b"N0" * 1_500_000 + b"."),
         "zips-in-zips": lambda: _nested(6),
         "calls": lambda: _zipped(_quadratic()),
-        "long-names": lambda: _named("n" * 60_000, 1000),
+        "long-names": lambda: _named("n" * 60_000, 100),
     }
 
 
