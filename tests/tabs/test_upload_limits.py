@@ -52,7 +52,7 @@ def test_nothing_is_kept_of_an_upload_that_breaks_off(page: str, uploads: Path):
         "content-type: multipart/form-data; boundary=edge\r\n\r\n"
         '--edge\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     )
-    with socket.create_connection((place.hostname, place.port)) as connection:
+    with socket.create_connection((place.hostname, place.port or 80)) as connection:
         connection.sendall(head.encode() + b"x" * 200_000)
         wait_until(lambda: files_in(uploads))
     wait_until(lambda: not files_in(uploads))
