@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     @property
     def inputs(self) -> Path:
         """Folder of the pictures that requests were given."""
+    work_limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="Megapixel-steps (pixels x steps / 1,000,000) that one user may have drawn in an hour; more are "
+        "refused. Unlimited if unset.",
+    )
         return self.home / "inputs"
 
     @property

@@ -20,7 +20,26 @@ if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
 _PAGE_ONLY = frozenset(
-    {"host", "port", "share", "trusted_hosts", "manage_models", "user_limit", "left_jobs", "patience"}
+    {
+        "host",
+        "port",
+        "root_path",
+        "auth",
+        "auth_file",
+        "sign_in",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_keyfile_password",
+        "share",
+        "trusted_hosts",
+        "mcp",
+        "manage_models",
+        "user_limit",
+        "work_limit",
+        "left_jobs",
+        "patience",
+        "shutdown_grace",
+    }
 )
 """Settings that mean nothing to a subcommand."""
 

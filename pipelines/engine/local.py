@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.engine.allowance import Allowance
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
@@ -96,6 +97,7 @@ class LocalEngine:
         self._ledger = Ledger(store or JobStore())
         self._ledger.restore(self._cancel, self._detail)
         self._failed_starts = 0
+        self._allowance = Allowance(settings.work_limit)
         self._ended: UserError | None = None
         self._residency = Residency()
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
@@ -120,6 +122,7 @@ class LocalEngine:
             self._check_room(owner)
             warnings = dict.fromkeys((*request.warnings, *resolved.warnings))
             written = self._ledger.accept(job, "" if self._state == "ready" else self._detail, warnings)
+            self._allowance.spend(job)
             if self._ledger.current is not None and len(self._ledger.line) == 1:
                 self._read_next_ahead()
         self._wake()
@@ -290,6 +293,8 @@ class LocalEngine:
     def _wake(self) -> None:
         self._wake_writer.send_bytes(b"!")
 
+            if job.started is None:
+                self._allowance.give_back(job)
     def _supervise(self) -> None:
         try:
             while not self._closing:
