@@ -1,6 +1,7 @@
 """Easel's main: arguments -> settings -> engine -> the web page, or one job from the command line."""
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -65,6 +66,29 @@ def _run(arguments: Arguments) -> int:
         return 0
     finally:
         engine.close()
+def _serve(engine: "LocalEngine", settings: "Settings") -> int:
+    """The page until the program is told to stop: it stays while the running job comes to its end."""
+    from presets.library import Library
+    from tabs import doors
+    from tabs.page import build_page
+    from tabs.serving import serve, wait_for_stop
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl+C
+    library = Library(settings.presets)
+    hub = settings.sign_in == "hub"
+    page = build_page(engine, library, manage_models=settings.manage_models, hub_sign_in=hub)
+    routes, lifespan = doors.build(engine, library, settings)
+    serve(page, settings, pictures=settings.pictures, routes=routes, lifespan=lifespan)
+    wait_for_stop()
+    if engine.status().state == "busy":
+        print(f"easel: the running job has {settings.shutdown_grace:g} s; Ctrl+C stops at once", file=sys.stderr)
+    with suppress(KeyboardInterrupt):
+        engine.close(settings.shutdown_grace)
+    engine.close()
+    page.close(verbose=False)
+    return 0
+
+
 
 
 if __name__ == "__main__":

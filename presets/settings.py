@@ -134,6 +134,13 @@ class Settings(BaseSettings):
     def jobs(self) -> Path:
         """Folder of the job tables."""
         return self.home / "jobs"
+    shutdown_grace: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a running job has to come to its end once the program is told to stop; a longer one "
+        "goes on at the next start.",
+    )
 
     @property
     def control_pictures(self) -> Path:

@@ -23,10 +23,15 @@ RUNNING_EVENTS = 1000
 
 
 def serve(
-    page: gr.Blocks, settings: Settings, *, pictures: Path, routes: Sequence[BaseRoute] = (), block: bool = True
+    page: gr.Blocks,
+    settings: Settings,
+    *,
+    pictures: Path,
+    routes: Sequence[BaseRoute] = (),
+    lifespan: Lifespan[Any] | None = None,
 ) -> str:
-    """Serve the page, and `routes` beside it, and return its address; with `block` only once the process is told to
-    stop.
+    """Serve the page, and `routes` beside it, in a thread until `page.close()`, and return its address. `lifespan` is
+    entered while it is served.
 
     PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
     port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
@@ -42,7 +47,7 @@ def serve(
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share,
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         show_error=True,
         footer_links=["api", "settings"],
         run_history=False,
@@ -64,3 +69,12 @@ def serve(
         head=theme.head(),
     )
     return address
+
+
+def wait_for_stop() -> None:
+    """Return once the process is told to stop, by Ctrl+C or, where that is turned into the same, by SIGTERM."""
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return

@@ -55,6 +55,35 @@ def test_jobs_go_on_after_the_program_was_killed(tmp_path: Path):
         process.wait()
     time.sleep(1)
     with program(tmp_path) as (_, client):
+
+
+def test_told_to_stop_the_program_finishes_the_running_job_and_keeps_the_others(tmp_path: Path):
+    with program(tmp_path, "--shutdown-grace", "100") as (process, client):
+        job, other = (client.post("/api/jobs", json={**HOUSE, "seed": seed}).json()["id"] for seed in (10, 20))
+        wait_until(lambda: client.get(f"/api/jobs/{job}").json()["state"] == "running", 120)
+        process.terminate()
+        wait_until(lambda: client.get("/health").status_code == 503)
+        refused = client.post("/api/jobs", json=HOUSE)
+        assert (refused.status_code, refused.json()["code"]) == (503, "E-BUSY")
+        ended = client.get(f"/api/jobs/{job}/events").text  # to its last event
+        assert ended.count("event: saved") == 3 and "event: finished" in ended
+        assert process.wait(60) == 0
+    store = JobStore(tmp_path / "jobs" / "1.sqlite")
+    assert [job.id for job in store.unfinished(lambda _: None)] == [other]
+    assert store.get(job).state == "done"
+    store.close()
+
+
+def test_what_takes_longer_than_the_grace_goes_on_at_the_next_start(tmp_path: Path):
+    with program(tmp_path, "--shutdown-grace", "0") as (process, client):
+        job = client.post("/api/jobs", json={**HOUSE, "steps": 40, "count": 8}).json()["id"]
+        wait_until(lambda: client.get(f"/api/jobs/{job}").json()["pictures"], 120)
+        process.terminate()
+        assert process.wait(30) == 0
+    store = JobStore(tmp_path / "jobs" / "1.sqlite")
+    (left,) = store.unfinished(lambda _: None)
+    assert (left.id, left.tries) == (job, 0) and left.saved
+    store.close()
         wait_until(lambda: all(client.get(f"/api/jobs/{job}").json()["state"] == "done" for job in jobs), 120)
         pictures = client.get(f"/api/jobs/{jobs[0]}").json()["pictures"]
         assert client.get(pictures[2]["url"]).headers["content-type"] == "image/png"
