@@ -145,6 +145,11 @@ class Settings(BaseSettings):
     @property
     def control_pictures(self) -> Path:
         """Folder of the control pictures made so far, which are made again where they are missing."""
+    mcp: bool = Field(
+        default=False,
+        description="Offer every kind of request as a tool at /mcp, to assistants that speak the Model Context "
+        "Protocol; needs pip install 'easel[mcp]'.",
+    )
         return self.home / "control"
 
     @property

@@ -68,6 +68,7 @@ def serve(
         css_paths=theme.STYLE_SHEET,
         head=theme.head(),
     )
+            "lifespan": lifespan,
     return address
 
 

@@ -9,20 +9,20 @@ from gradio_client import Client
 from pipelines.engine.jobs import Engine
 from presets.library import Library
 from presets.settings import Settings
-from tabs import http_api
-from tabs.access import access_of
+from tabs import doors
 from tabs.page import build_page
 from tabs.serving import serve
 
 
 @contextmanager
-def served(engine: Engine, pictures: Path) -> Iterator[str]:
-    """The address of a page over `engine`, whose pictures lie in `pictures`; it ends with the block."""
+def served(engine: Engine, pictures: Path, settings: Settings | None = None) -> Iterator[str]:
+    """The address of a page over `engine`, whose pictures lie in `pictures`, served as `settings` say; it ends with
+    the block."""
     library = Library(pictures.parent / "presets")
-    settings = Settings(home=pictures)
-    page, routes = build_page(engine, library), http_api.routes(engine, library, access_of(settings))
+    settings = settings or Settings(home=pictures)
+    page, (routes, lifespan) = build_page(engine, library), doors.build(engine, library, settings)
     try:
-        yield serve(page, settings, pictures=pictures, routes=routes, block=False)
+        yield serve(page, settings, pictures=pictures, routes=routes, lifespan=lifespan)
     finally:
         page.close(verbose=False)
 
