@@ -108,8 +108,8 @@ class Settings(BaseSettings):
     )
     manage_models: bool = Field(
         default_factory=lambda: "SPACE_ID" not in os.environ,
-        description="Let visitors of the page load and unload models and change presets; not on a Hugging Face Space "
-        "unless set.",
+        description="Let visitors of the page load and unload models, have new ones fetched from the Hugging Face Hub, "
+        "and change presets; not on a Hugging Face Space unless set.",
     )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")

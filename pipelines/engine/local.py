@@ -90,7 +90,7 @@ class LocalEngine:
         self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
         files = (self._loras, self._controls, self._upscalers, self._annotators)
-        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
+        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
