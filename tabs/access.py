@@ -53,7 +53,10 @@ class Access:
 def access_of(settings: Settings) -> Access:
     """As the server will listen: without a host it is the machine's own address, unless the platform names one."""
     host = settings.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    trusted = (*settings.trusted_hosts, *filter(None, [os.environ.get("SPACE_HOST")]))
+    of_space = (
+        name.strip() for name in os.environ.get("SPACE_HOST", "").split(",")
+    )  # several with a domain of its own
+    trusted = (*settings.trusted_hosts, *filter(None, of_space))
     return Access(trusted, is_local=host in LOOPBACK and not settings.share, is_shared=settings.share)
 
 

@@ -14,7 +14,7 @@ from presets.errors import UserError, shortened
 from presets.parts import part_of
 from presets.request import Request
 from presets.requests import KINDS, AnyRequest
-from presets.settings import Settings, load_settings
+from presets.settings import SECRETS, Settings, load_settings
 
 if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
@@ -97,7 +97,8 @@ def read_settings(arguments: Arguments) -> Settings:
         detail = error.errors(include_url=False)[0]
         name = str(detail["loc"][0]) if detail["loc"] else ""
         reason = detail["msg"][0].lower() + detail["msg"][1:]
-        message = f"The setting {name} cannot be {shortened(detail['input'])}: {reason}."
+        value = "that" if name in SECRETS else shortened(detail["input"])
+        message = f"The setting {name} cannot be {value}: {reason}."
         raise UserError(message, code="E-SETTINGS", field=name) from None
     except (OSError, ValueError) as error:
         raise UserError(f"The settings cannot be read: {error}", code="E-SETTINGS") from None

@@ -42,14 +42,19 @@ TABS = {
 """Kind of request -> what lays out its tab, in the page's order."""
 
 
-def build_page(engine: Engine, library: Library | None = None, *, manage_models: bool = True) -> gr.Blocks:
+def build_page(
+    engine: Engine, library: Library | None = None, *, manage_models: bool = True, hub_sign_in: bool = False
+) -> gr.Blocks:
     """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
 
-    `manage_models` lets visitors load and unload models, and change the presets.
+    `manage_models` lets visitors load and unload models, and change the presets; `hub_sign_in` lets them sign in with
+    their Hugging Face account.
     """
     library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
+        if hub_sign_in:
+            gr.LoginButton(size="sm", elem_id="hub-sign-in")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
             made, rows = [], []

@@ -97,8 +97,8 @@ class LocalEngine:
         self._detail = "Loading PyTorch and diffusers…"
         self._ledger = Ledger(store or JobStore())
         self._ledger.restore(self._cancel, self._detail)
-        self._failed_starts = 0
         self._allowance = Allowance(settings.work_limit)
+        self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
@@ -122,9 +122,9 @@ class LocalEngine:
         job = Job(resolved, self._cancel, owner=owner, kept=kept)
         with self._lock:
             self._check_room(owner)
+            self._allowance.spend(job)
             warnings = dict.fromkeys((*request.warnings, *resolved.warnings))
             written = self._ledger.accept(job, "" if self._state == "ready" else self._detail, warnings)
-            self._allowance.spend(job)
             if self._ledger.current is not None and len(self._ledger.line) == 1:
                 self._read_next_ahead()
         self._wake()
@@ -284,7 +284,7 @@ class LocalEngine:
             self._closing, self._closing_until = True, time.monotonic() + grace
         self._wake()
         if self._supervisor.is_alive():
-            self._supervisor.join(timeout=10)
+            self._supervisor.join(timeout=grace + 10)
 
     # Before the queue
 
@@ -293,6 +293,8 @@ class LocalEngine:
 
     def _cancel(self, job: Job) -> None:
         with self._lock:
+            if job.started is None:
+                self._allowance.give_back(job)
             if self._ledger.cancel(job):
                 self._link.send({"do": "cancel", "job": job.id})
 
@@ -301,8 +303,6 @@ class LocalEngine:
     def _wake(self) -> None:
         self._wake_writer.send_bytes(b"!")
 
-            if job.started is None:
-                self._allowance.give_back(job)
     def _supervise(self) -> None:
         try:
             while not self._closing or self._lets_finish():
