@@ -53,10 +53,10 @@ def test_behind_nginx_all_is_fetched_from_under_the_path_and_a_picture_is_shown(
 
 
 def test_who_signs_in_on_the_page_draws_and_finds_the_job_by_his_password_elsewhere(
-    context: BrowserContext, engine, settings: Settings
+    context: BrowserContext, engine, settings: Settings, tmp_path: Path
 ):
-    own = Settings(home=settings.home, auth=(SecretStr("ann:open sesame"),))
-    with served(engine, settings.pictures, own) as address:
+    own = Settings(home=settings.home, root_path="/easel", auth=(SecretStr("ann:open sesame"),))
+    with served(engine, settings.pictures, own) as inner, behind_nginx(inner, tmp_path) as address:
         page = opened(context, address)
         expect(page.locator(PROMPT)).to_have_count(0)
         page.fill("input[type=text] >> nth=0", "ann")
