@@ -71,13 +71,13 @@ def _serve(engine: "LocalEngine", settings: "Settings") -> int:
     from presets.library import Library
     from tabs import doors
     from tabs.page import build_page
+    from tabs.pictures import pictures_of
     from tabs.serving import serve, wait_for_stop
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl+C
-    library = Library(settings.presets)
-    hub = settings.sign_in == "hub"
-    page = build_page(engine, library, manage_models=settings.manage_models, hub_sign_in=hub)
-    routes, lifespan = doors.build(engine, library, settings)
+    library, pictures, hub = Library(settings.presets), pictures_of(settings), settings.sign_in == "hub"
+    page = build_page(engine, library, manage_models=settings.manage_models, pictures=pictures, hub_sign_in=hub)
+    routes, lifespan = doors.build(engine, library, settings, pictures)
     serve(page, settings, pictures=settings.pictures, routes=routes, lifespan=lifespan)
     wait_for_stop()
     if engine.status().state == "busy":

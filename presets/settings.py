@@ -155,6 +155,15 @@ class Settings(BaseSettings):
         description="Let visitors of the page load and unload models, have new ones fetched from the Hugging Face Hub, "
         "and change presets; not on a Hugging Face Space unless set.",
     )
+    private_gallery: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Show each visitor their own pictures only; auto does so where others than this machine's user may "
+        "come: on a Hugging Face Space, another address than the machine's own, a public link, or behind a proxy. With "
+        "off, every visitor sees all pictures and may delete them.",
+    )
+    trash_hours: float = Field(
+        default=24.0, ge=0, description="Hours after which deleted pictures are removed for good."
+    )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")
 
@@ -162,6 +171,11 @@ class Settings(BaseSettings):
     def pictures(self) -> Path:
         """Folder of the gallery."""
         return self.home / "pictures"
+
+    @property
+    def thumbnails(self) -> Path:
+        """Folder of the gallery's small pictures, which are made again where they are missing."""
+        return self.home / "thumbnails"
 
     @property
     def inputs(self) -> Path:

@@ -53,11 +53,17 @@ class Access:
 def access_of(settings: Settings) -> Access:
     """As the server will listen: without a host it is the machine's own address, unless the platform names one."""
     host = settings.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    of_space = (
-        name.strip() for name in os.environ.get("SPACE_HOST", "").split(",")
-    )  # several with a domain of its own
+    of_space = map(str.strip, os.environ.get("SPACE_HOST", "").split(","))  # several with a domain of its own
     trusted = (*settings.trusted_hosts, *filter(None, of_space))
     return Access(trusted, is_local=host in LOOPBACK and not settings.share, is_shared=settings.share)
+
+
+def is_gallery_private(settings: Settings) -> bool:
+    """Whether each visitor sees their own pictures only."""
+    if settings.private_gallery != "auto":
+        return settings.private_gallery == "on"
+    for_others = (settings.trusted_hosts, settings.root_path, settings.auth, settings.auth_file)
+    return "SPACE_ID" in os.environ or any(for_others) or not access_of(settings).is_local
 
 
 class OwnPagesOnly:

@@ -21,24 +21,10 @@ if TYPE_CHECKING:
 
 _PAGE_ONLY = frozenset(
     {
-        "host",
-        "port",
-        "root_path",
-        "auth",
-        "auth_file",
-        "sign_in",
-        "ssl_certfile",
-        "ssl_keyfile",
-        "ssl_keyfile_password",
-        "share",
-        "trusted_hosts",
-        "mcp",
-        "manage_models",
-        "user_limit",
-        "work_limit",
-        "left_jobs",
-        "patience",
-        "shutdown_grace",
+        *("host", "port", "root_path", "trusted_hosts", "share", "mcp", "manage_models"),
+        *("auth", "auth_file", "sign_in", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password"),
+        *("user_limit", "work_limit", "left_jobs", "patience", "shutdown_grace"),
+        *("private_gallery", "trash_hours"),
     }
 )
 """Settings that mean nothing to a subcommand."""

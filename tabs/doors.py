@@ -10,12 +10,15 @@ from presets.library import Library
 from presets.settings import Settings
 from tabs import http_api
 from tabs.access import access_of
+from tabs.pictures import Pictures
 
 
-def build(engine: Engine, library: Library, settings: Settings) -> tuple[list[BaseRoute], Lifespan[Any] | None]:
-    """The routes, and what must be entered while they are served."""
+def build(
+    engine: Engine, library: Library, settings: Settings, pictures: Pictures | None = None
+) -> tuple[list[BaseRoute], Lifespan[Any] | None]:
+    """The routes, with `pictures` also of the gallery, and what must be entered while they are served."""
     access = access_of(settings)
-    routes = http_api.routes(engine, library, access)
+    routes = http_api.routes(engine, library, access, pictures)
     if not settings.mcp:
         return routes, None
     from tabs import http_mcp  # its package is an extra

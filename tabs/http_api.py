@@ -16,7 +16,10 @@ from tabs import http_a1111, http_openai, http_status
 from tabs.access import Access
 from tabs.http_jobs import REQUESTS, SCHEMAS, add_jobs, add_results
 from tabs.http_lists import add_lists, version
+from tabs.http_picture_changes import add_archive, add_changes
+from tabs.http_pictures import add_pictures
 from tabs.http_views import RETRY_SECONDS, Problem, problem_of, status_of
+from tabs.pictures import Pictures
 
 PATH = "/api"
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -28,19 +31,21 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(engine: Engine, library: Library, access: Access | None = None) -> list[BaseRoute]:
-    """What is to be served beside the page."""
+def routes(
+    engine: Engine, library: Library, access: Access | None = None, pictures: Pictures | None = None
+) -> list[BaseRoute]:
+    """What is to be served beside the page; with `pictures` also the gallery."""
     access = access or Access()
 
     def check(request: HTTPConnection) -> None:
         access.check(request.headers)
 
-    own, a1111 = build(engine, library, access), http_a1111.build(engine, check)
+    own, a1111 = build(engine, library, access, pictures), http_a1111.build(engine, check)
     openai = http_openai.build(engine, check, PATH)
     return [Mount(PATH, own), Mount("/sdapi/v1", a1111), Mount("/v1", openai), *http_status.routes(engine)]
 
 
-def build(engine: Engine, library: Library, access: Access) -> FastAPI:
+def build(engine: Engine, library: Library, access: Access, pictures: Pictures | None = None) -> FastAPI:
     """The application. Callers are told apart as `owner_of` says, and see and stop their own jobs only."""
 
     async def check(request: Request) -> None:
@@ -59,6 +64,10 @@ def build(engine: Engine, library: Library, access: Access) -> FastAPI:
     add_jobs(app, engine)
     add_results(app, engine)
     add_lists(app, engine, library)
+    if pictures:
+        add_pictures(app, pictures)
+        add_changes(app, pictures)
+        add_archive(app, pictures)
     app.openapi_schema = _schema(app)
     return app
 

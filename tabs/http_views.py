@@ -9,6 +9,8 @@ from presets.errors import UserError
 
 STATUSES = {
     "E-JOB-UNKNOWN": 404,
+    "E-PICTURE-UNKNOWN": 404,
+    "E-PICTURES-PRIVATE": 401,
     "E-IMAGE-FILE": 413,
     "E-BODY-LARGE": 413,
     "E-ORIGIN": 403,

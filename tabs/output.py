@@ -113,7 +113,7 @@ class Output:
             self.selected: index,
             self.stage: self.stage_of(pictures, index),
             self.download: markup.download(saved.path),
-            self.details: markup.table(_rows(saved)),
+            self.details: markup.table(rows_of(saved)),
             self.record: json.dumps(record(saved), indent=2, ensure_ascii=False),
         }
 
@@ -137,7 +137,7 @@ def record(saved: Saved) -> dict[str, Any]:
     }
 
 
-def _rows(saved: Saved) -> list[tuple[str, object]]:
+def rows_of(saved: Saved) -> list[tuple[str, object]]:
     """Label and value of every field that has a label, is set and has an effect, then the seconds and warnings."""
     names = [name for name in type(saved.request).model_fields if name not in saved.request.without_effect]
     labels = {name: field_extra(type(saved.request), name).get("label") for name in names}

@@ -30,12 +30,22 @@ def user_of(request: HTTPConnection) -> str:
 
 def owner_of(request: HTTPConnection) -> str:
     """The owner that a request tells; all who tell none from one address are one."""
+    address = request.client.host if request.client else ""
+    return _digest(_secret_of(request) or f"address {address}")
+
+
+def is_told(request: HTTPConnection) -> bool:
+    """Whether a request tells an owner, not only an address."""
+    return bool(_secret_of(request))
+
+
+def _secret_of(request: HTTPConnection) -> str:
+    """What tells one owner from the others; who signed in is no secret, but cannot be said by anybody else."""
     if person := request.scope.get(PERSON):
-        return _digest(person)
+        return person
     given = request.headers.get("authorization", "")
     secret = given.removeprefix("Bearer ") if given.startswith("Bearer ") else request.cookies.get(COOKIE, "")
-    address = request.client.host if request.client else ""
-    return _digest(secret if _SECRET.fullmatch(secret) else f"address {address}")
+    return secret if _SECRET.fullmatch(secret) else ""
 
 
 def owner_of_page(request: gr.Request | None) -> str:

@@ -14,6 +14,7 @@ from tabs import (
     control_picture,
     controlnet,
     copy_as,
+    gallery,
     image_to_image,
     inpaint,
     models,
@@ -26,6 +27,7 @@ from tabs import (
     upscale,
 )
 from tabs.form import Form
+from tabs.pictures import Pictures
 from tabs.preset_row import PresetRow
 from tabs.run import watch_start
 from tabs.updates import update
@@ -43,12 +45,17 @@ TABS = {
 
 
 def build_page(
-    engine: Engine, library: Library | None = None, *, manage_models: bool = True, hub_sign_in: bool = False
+    engine: Engine,
+    library: Library | None = None,
+    *,
+    manage_models: bool = True,
+    pictures: Pictures | None = None,
+    hub_sign_in: bool = False,
 ) -> gr.Blocks:
     """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
 
-    `manage_models` lets visitors load and unload models, and change the presets; `hub_sign_in` lets them sign in with
-    their Hugging Face account.
+    `manage_models` lets visitors load and unload models, and change the presets; with `pictures` there is a gallery;
+    `hub_sign_in` lets them sign in with their Hugging Face account.
     """
     library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
@@ -67,6 +74,10 @@ def build_page(
                         own_presets.Panel(row, tab.form)
                     made.append(tab)
                     rows.append(row)
+            if pictures:
+                with gr.Tab(gallery.TITLE, id="gallery"):
+                    chosen = gallery.build(pictures)
+                sending.connect_chosen(chosen.pictures, chosen.targets, made, tabs)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):

@@ -1,4 +1,5 @@
-"""Of the gallery's folder only the pictures are served: its index, which holds every prompt, lies there too.
+"""Of the gallery's folder only the pictures are served: its index, which holds every prompt, lies there too. Where each
+visitor has their own pictures, only those whose address nobody can guess.
 
 Gradio's own `blocked_paths` compares names in lower case before it follows links, so that a link to a folder with a
 capital letter in its name leads around it.
@@ -11,15 +12,19 @@ from pathlib import Path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from presets.gallery_files import is_guessable
+
 _FILE = re.compile(r"/file[=/]")
 
 
 class OnlyPictures:
-    """ASGI middleware: HTTP 403 for files under `folder` that are no PNG."""
+    """ASGI middleware: HTTP 403 for files under `folder` that are no PNG, and with `is_private` for those that have a
+    name without a secret part."""
 
-    def __init__(self, app: ASGIApp, folder: Path):
+    def __init__(self, app: ASGIApp, folder: Path, *, is_private: bool = False):
         self.app = app
         self.folder = folder
+        self.is_private = is_private
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._is_refused(scope["path"]):
@@ -29,11 +34,13 @@ class OnlyPictures:
     def _is_refused(self, path: str) -> bool:
         """Whether `path` may stand for such a file. It is read from each `/file=`, as the name may hold others."""
         names = [path[match.end() :] for match in _FILE.finditer(path)]
-        return any(self._is_private(name) for name in names)
+        return any(self._is_hidden(name) for name in names)
 
-    def _is_private(self, name: str) -> bool:
+    def _is_hidden(self, name: str) -> bool:
         try:
             file = Path(os.path.abspath(name)).resolve()  # noqa: PTH100 - as Gradio: first "..", then links
         except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
             return False
-        return file.is_relative_to(self.folder.resolve()) and file.suffix.lower() != ".png"
+        if not file.is_relative_to(self.folder.resolve()):
+            return False
+        return file.suffix.lower() != ".png" or (self.is_private and is_guessable(file))

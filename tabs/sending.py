@@ -27,21 +27,32 @@ def connect(all_tabs: Sequence[Tab], tabs: gr.Tabs) -> None:
             gr.HTML("Send to", elem_classes="send-to")
         for target in all_tabs:
             if target is not source:
-                _link(source, target, tabs)
+                identifier = source.form.element_id(f"send-to-{target.kind}")
+                _link(source.output.targets, identifier, [source.output.pictures, source.output.selected], target, tabs)
 
 
-def _link(source: Tab, target: Tab, tabs: gr.Tabs) -> None:
-    with source.output.targets:
-        identifier = source.form.element_id(f"send-to-{target.kind}")
+def connect_chosen(pictures: gr.State, place: gr.Row, all_tabs: Sequence[Tab], tabs: gr.Tabs) -> None:
+    """In `place`, a button for every tab, which is sent the first of `pictures`; the tab that made it gets all of its
+    settings."""
+    with place:
+        gr.HTML("Send to", elem_classes="send-to")
+    for target in all_tabs:
+        _link(place, f"gallery-send-to-{target.kind}", [pictures, gr.State(0)], target, tabs)
+
+
+def _link(place: gr.Row, identifier: str, chosen: list[gr.State], target: Tab, tabs: gr.Tabs) -> None:
+    with place:
         button = gr.Button(target.form.kind.title, size="sm", elem_id=identifier, min_width=60)
 
     def send(pictures: Pictures, selected: int) -> list[Any]:
         if selected >= len(pictures):
             return [gr.skip(), *form.merged({})]
-        return [gr.Tabs(selected=target.kind), *form.merged(sent(pictures[selected], form))]
+        saved = pictures[selected]
+        changes = form.values(saved.request) if type(saved.request) is form.kind else form.merged(sent(saved, form))
+        return [gr.Tabs(selected=target.kind), *changes]
 
     form = target.form
-    update(button.click, send, [source.output.pictures, source.output.selected], [tabs, *form.inputs])
+    update(button.click, send, chosen, [tabs, *form.inputs])
 
 
 def sent(saved: Saved, form: Form) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from presets.entrance import accounts_of, key_of
 from presets.images import FILE_LIMIT
 from presets.settings import Settings
 from tabs import api, picture_info, sessions, theme
-from tabs.access import OwnPagesOnly, access_of
+from tabs.access import OwnPagesOnly, access_of, is_gallery_private
 from tabs.calls import CheckedCalls
 from tabs.hub_account import HubAccount
 from tabs.owners import OwnerCookie
@@ -40,9 +40,9 @@ def serve(
     """Serve the page, and `routes` beside it, in a thread until `page.close()`, and return its address. `lifespan` is
     entered while it is served.
 
-    PNG files under `pictures` can be fetched by every visitor, and no others. Where the settings name no host and
-    port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is 127.0.0.1 and the first free port
-    from 7860 on.
+    PNG files under `pictures` can be fetched by every visitor who knows their address, and no others. Where the
+    settings name no host and port, the platform's GRADIO_SERVER_NAME and GRADIO_SERVER_PORT decide, else it is
+    127.0.0.1 and the first free port from 7860 on.
     """
     gr.set_static_paths([pictures])
     accounts, key = accounts_of(settings), key_of(settings)
@@ -75,7 +75,7 @@ def serve(
                 *([Middleware(SignedInOnly, accounts=accounts)] if accounts else []),
                 *([Middleware(HubAccount)] if settings.sign_in == "hub" else []),
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
-                Middleware(OnlyPictures, folder=pictures),
+                Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
                 Middleware(OwnerCookie),
             ],
         },
@@ -83,7 +83,7 @@ def serve(
         enable_monitoring=False,
         ssr_mode=False,
         theme=theme.easel_theme(),
-        css_paths=theme.STYLE_SHEET,
+        css_paths=theme.STYLE_SHEETS,
         head=theme.head(),
     )
     return address

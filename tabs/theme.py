@@ -9,7 +9,7 @@ from gradio import themes
 from gradio.themes.utils.fonts import LocalFont
 
 FOLDER = Path(__file__).parent
-STYLE_SHEET = FOLDER / "style.css"
+STYLE_SHEETS = [FOLDER / "style.css", FOLDER / "gallery.css"]
 SCRIPT = FOLDER / "page.js"
 
 

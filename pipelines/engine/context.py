@@ -26,7 +26,8 @@ class Context:
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
     saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
-    that is to be made. `control_pictures` are those made before; without, each is made anew.
+    that is to be made. `control_pictures` are those made before; without, each is made anew. What is saved is
+    `owner`'s.
     """
 
     models: "PipelineManager"
@@ -40,6 +41,7 @@ class Context:
     warnings: list[str] = field(default_factory=list)
     first: int = 0
     control_pictures: ControlPictures | None = None
+    owner: str = ""
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -81,7 +83,7 @@ class Context:
         record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
         if notes:
             record["notes"] = list(notes)
-        path = self.gallery.add(image, request, record)
+        path = self.gallery.add(image, request, record, owner=self.owner)
         saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings, notes=notes)
         self.send(saved)
         return saved

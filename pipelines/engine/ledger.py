@@ -190,7 +190,7 @@ class Ledger:
         be read, they are made again."""
         told = {saved.index for saved in job.saved}
         try:
-            recent = gallery.recent(PICTURES_SEARCHED)
+            recent = gallery.recent(PICTURES_SEARCHED, owner=job.owner or None)
         except (sqlite3.Error, OSError) as error:
             _log.error("The pictures that job %s had saved could not be looked for: %s", job.id, error)
             return

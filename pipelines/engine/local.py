@@ -373,6 +373,7 @@ class LocalEngine:
             "warnings": job.warnings,
             "hashes": {"checkpoint": checkpoint} if checkpoint else {},
             "first": len(job.saved),
+            "owner": job.owner,
         }
 
     def _read_next_ahead(self) -> None:

@@ -2,7 +2,8 @@
 
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
-    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}, "first": picture}
+    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}, "first": picture,
+           "owner": digest}
           {"do": "load" or "unload", "job": id, "model": name}
           {"do": "keep", "job": id, "model": name, "keep": true or false}
           {"do": "read_ahead", "model": name}
@@ -271,8 +272,8 @@ class Worker:
             send(event)
 
         hashes, warnings = message["hashes"], list(message["warnings"])
-        made_before = self._control_pictures
-        context = Context(*parts, pass_on, is_cancelled, hashes, warnings, control_pictures=made_before)
+        owner, made_before = message.get("owner", ""), self._control_pictures
+        context = Context(*parts, pass_on, is_cancelled, hashes, warnings, control_pictures=made_before, owner=owner)
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])

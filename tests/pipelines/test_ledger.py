@@ -110,7 +110,9 @@ def test_a_job_that_a_closed_program_had_begun_is_next_and_stays_so_when_that_is
 def test_pictures_that_were_saved_and_not_told_of_are_found(program, tmp_path):
     job = program.accept()
     gallery = Gallery(tmp_path / "pictures")
-    path = gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {})
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner="another who asked for the same")
+    path = gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner=job.owner)
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner="another who asked for the same")
     program.begun()
     program.ledger.put_back(DIED, "")
     program.ledger.find_saved(program.begun(), gallery)

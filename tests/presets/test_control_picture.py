@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from presets.checks import parse
@@ -61,7 +63,7 @@ def test_a_saved_control_picture_carries_its_request_and_is_found_by_its_name(tm
     gallery = Gallery(tmp_path)
     path = gallery.add(house(), asked(preprocessor="recolor-luminance", gamma=0.5), {})
     assert read_request(path).request == asked(preprocessor="recolor-luminance", gamma=0.5)
-    assert path.name == "000001-control-picture.png"
+    assert re.fullmatch("000001-control-picture-[a-z2-7]{16}.png", path.name)
     assert [len(gallery.search(words)) for words in ("luminance", "control recolour", "canny")] == [1, 1, 0]
 
 

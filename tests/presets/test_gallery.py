@@ -1,4 +1,5 @@
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from presets.drawing import LoraUse
-from presets.gallery import Gallery, PictureNotSaved
+from presets.gallery import Gallery, PictureNotSaved, PictureUnknown
 from presets.metadata import read_request
 from presets.requests import TextToImage
 
@@ -41,14 +42,30 @@ def test_a_saved_picture_carries_its_request_and_is_listed(gallery):
 def test_names_sort_by_time_and_hold_nothing_of_the_prompt(gallery):
     paths = [gallery.add(RED, request("../../evil", seed=seed), {}) for seed in (30, 20, 10)]
     assert paths == sorted(paths)
-    assert [path.name for path in paths] == ["000001-30.png", "000002-20.png", "000003-10.png"]
+    assert [path.name.rpartition("-")[0] for path in paths] == ["000001-30", "000002-20", "000003-10"]
     assert {path.parent.parent for path in paths} == {gallery.root}
+
+
+def test_no_two_pictures_have_names_that_tell_of_each_other(gallery):
+    secrets = {gallery.add(RED, request(), {}).stem.rpartition("-")[2] for _ in range(5)}
+    assert len(secrets) == 5 and all(re.fullmatch("[a-z2-7]{16}", secret) for secret in secrets)
 
 
 def test_the_newest_come_first_and_in_pages(gallery):
     for seed in range(5):
         gallery.add(RED, request(seed=seed), {})
-    assert [picture.request.seed for picture in gallery.recent(limit=2, offset=1)] == [3, 2]
+    first = gallery.search("", limit=2)
+    rest = gallery.search("", after=first[-1].cursor)
+    assert [picture.request.seed for picture in (*first, *rest)] == [4, 3, 2, 1, 0]
+    assert gallery.search("", after=rest[-1].cursor) == []
+
+
+def test_a_page_goes_on_behind_a_picture_that_is_gone_by_then(gallery):
+    paths = [gallery.add(RED, request(seed=seed), {}) for seed in range(4)]
+    (*_, last) = gallery.search("", limit=2)
+    paths[2].unlink()
+    gallery.rebuild()
+    assert [picture.request.seed for picture in gallery.search("", after=last.cursor)] == [1, 0]
 
 
 def test_a_picture_is_found_again_by_its_identifier(gallery):
@@ -62,8 +79,10 @@ def test_a_picture_is_found_again_by_its_identifier(gallery):
 def test_an_unknown_identifier_finds_and_deletes_nothing(gallery, name):
     path = gallery.add(RED, request(), {})
     assert gallery.get(name) is None
-    assert gallery.delete(name) is False
-    assert path.exists()
+    for change in (gallery.delete, gallery.restore, gallery.several):
+        with pytest.raises(PictureUnknown):
+            change([name])
+    assert path.exists() and len(gallery.recent()) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,12 +106,6 @@ def test_search_finds_every_word_in_any_case_and_literally(gallery, text, seeds)
     gallery.add(RED, request("Дом", 3), {})
     gallery.add(RED, request("100% wool", 4), {})
     assert [picture.request.seed for picture in gallery.search(text)] == seeds
-
-
-def test_a_deleted_picture_is_gone_from_disk_and_list(gallery):
-    path = gallery.add(RED, request(), {})
-    assert gallery.delete(gallery.recent()[0].identifier) is True
-    assert gallery.recent() == [] and not path.exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all " * 100, None])
@@ -156,8 +169,8 @@ def test_rows_of_a_newer_easel_are_passed_over(gallery):
     for seed in (1, 2, 3):
         gallery.add(RED, request(seed=seed), {})
     with sqlite3.connect(gallery.root / "index.sqlite") as index:
-        index.execute("UPDATE pictures SET kind = 'hologram' WHERE path LIKE '%-1.png'")
-        index.execute("UPDATE pictures SET request = '{\"depth\": 3}' WHERE path LIKE '%-2.png'")
+        index.execute("UPDATE pictures SET kind = 'hologram' WHERE seed = 1")
+        index.execute("UPDATE pictures SET request = '{\"depth\": 3}' WHERE seed = 2")
     assert [picture.request.seed for picture in gallery.recent()] == [3]
 
 
@@ -202,7 +215,7 @@ REFUSED_WHILE_WRITING = """
 import resource, signal, sys
 from pathlib import Path
 from PIL import Image
-from presets.gallery import Gallery, PictureNotSaved
+from presets.gallery import Gallery, PictureNotSaved, PictureUnknown
 from presets.requests import TextToImage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))

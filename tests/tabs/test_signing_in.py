@@ -24,7 +24,7 @@ def closed(engine: FakeEngine, tmp_path_factory) -> Iterator[str]:
     """The address of a page that only ann and bob may use."""
     file = tmp_path_factory.mktemp("accounts") / "accounts"
     file.write_text(":".join(BOB))
-    settings = Settings(home=engine.folder, auth=(SecretStr(":".join(ANN)),), auth_file=file)
+    settings = Settings(home=engine.folder, auth=(SecretStr(":".join(ANN)),), auth_file=file, private_gallery="off")
     with served(engine, engine.folder, settings) as address:
         yield address
 
