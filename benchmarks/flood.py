@@ -52,16 +52,21 @@ def _serve(home: Path) -> None:
     from pipelines.engine.store import open_store
     from presets.library import Library
     from presets.settings import Settings
-    from tabs import http_api
+    from tabs import doors
     from tabs.page import build_page
-    from tabs.serving import serve
+    from tabs.pictures import pictures_of
+    from tabs.serving import serve, wait_for_stop
 
     settings = Settings(home=home)
     engine = LocalEngine(settings, runners="benchmarks.queue:NOTHING", store=open_store(settings.jobs))
-    library = Library(settings.presets)
-    page, routes = build_page(engine, library), http_api.routes(engine, library)
+    library, pictures = Library(settings.presets), pictures_of(settings)
+    page = build_page(engine, library, pictures=pictures)
+    routes, lifespan = doors.build(engine, library, settings, pictures)
     threading.Thread(target=lambda: sys.stdin.readline() and engine.start(), daemon=True).start()
-    serve(page, settings, pictures=settings.pictures, routes=routes)
+    address = serve(page, settings, pictures=settings.pictures, routes=routes, lifespan=lifespan)
+    print(f"address {address}", flush=True)
+    wait_for_stop()
+    page.close(verbose=False)
     engine.close()
 
 
@@ -70,7 +75,7 @@ def _served(home: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     command = [sys.executable, "-u", "-m", "benchmarks.flood", "--serve", str(home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as page:
         assert page.stdout
-        yield next(f"{line.split()[-1]}/" for line in page.stdout if "http://" in line), page
+        yield next(line.split()[1] for line in page.stdout if line.startswith("address ")), page
         page.send_signal(signal.SIGINT)
         page.communicate()
 
