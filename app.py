@@ -60,6 +60,7 @@ def _run(arguments: Arguments) -> int:
         from tabs.serving import serve
 
         library, pictures = Library(settings.presets), pictures_of(settings)
+        pictures.watch()
         page = build_page(engine, library, manage_models=settings.manage_models, pictures=pictures)
         routes = http_api.routes(engine, library, access_of(settings), pictures)
         serve(page, settings, pictures=settings.pictures, routes=routes)

@@ -56,6 +56,10 @@ def test_a_click_shows_a_picture_with_its_settings_and_sends_it_to_its_tab(opene
     opened.click("#gallery-send-to-text-to-image")
     expect(opened.locator("#text-to-image-prompt textarea")).to_have_value("a red house")
     expect(opened.locator("#text-to-image-steps input[type=number]")).to_have_value("7")
+    opened.set_viewport_size({"width": 1440, "height": 950})
+    opened.get_by_role("tab", name="Gallery").click()
+    tiles(opened).nth(1).locator("[data-toggle]").click()
+    expect(opened.locator(".gallery-count")).to_have_text("2 of 4 pictures chosen")
     assert opened.evaluate("window.broken") is None
     assert opened.errors == []  # type: ignore[attr-defined]
 
