@@ -12,7 +12,7 @@ SKELETON = """
       <option value="trash">Trash</option>
     </select>
     <select name="checkpoint" aria-label="Checkpoint"><option value="">Any checkpoint</option></select>
-    <select name="lora" aria-label="LoRA"><option value="">With or without LoRA</option></select>
+    <select name="lora" aria-label="LoRA"><option value="">Any or no LoRA</option></select>
     <div><label>From <input type="date" name="after"></label><label>to <input type="date" name="until"></label></div>
   </form>
   <p class="gallery-problem" role="alert" hidden></p>
