@@ -41,7 +41,7 @@ def _measure(home: Path, sessions: int) -> dict[str, object]:
     settings = Settings(home=home)
     engine = LocalEngine(settings, runners="benchmarks.queue:NOTHING", store=open_store(settings.jobs))
     page = build_page(engine)
-    address = serve(page, settings, pictures=settings.pictures, block=False)
+    address = serve(page, settings, pictures=settings.pictures)
     try:
         probes, stop = [], threading.Event()
         prober = threading.Thread(target=_probe, args=(address, probes, stop))

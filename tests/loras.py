@@ -101,3 +101,43 @@ def model_of(family: str) -> Model:
 
 def components_of(pipe: Any) -> dict[str, Any]:
     return {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+
+
+_FUSED = {"qkv": ("to_q", "to_k", "to_v"), "added": ("add_q_proj", "add_k_proj", "add_v_proj")}
+
+
+def _stacked(component: torch.nn.Module, *paths: str) -> tuple[int, int]:
+    weights = [component.get_parameter(f"{path}.weight") for path in paths]
+    return sum(weight.shape[0] for weight in weights), weights[0].shape[1]
+
+
+def of_flux(pipe: Any) -> Tensors:
+    """A LoRA of kohya's trainer for Flux's transformer, and for CLIP."""
+    shapes = {}
+    for number, _ in enumerate(pipe.transformer.transformer_blocks):
+        start, original = f"transformer_blocks.{number}.", f"double_blocks.{number}."
+        for side, ends in (("img", _FUSED["qkv"]), ("txt", _FUSED["added"])):
+            paths = [f"{start}attn.{end}" for end in ends]
+            shapes[f"{original}{side}_attn.qkv"] = _stacked(pipe.transformer, *paths)
+        shapes[f"{original}img_attn.proj"] = _stacked(pipe.transformer, f"{start}attn.to_out.0")
+        shapes[f"{original}txt_mlp.2"] = _stacked(pipe.transformer, f"{start}ff_context.net.2")
+        shapes[f"{original}img_mod.lin"] = _stacked(pipe.transformer, f"{start}norm1.linear")
+    for number, _ in enumerate(pipe.transformer.single_transformer_blocks):
+        start = f"single_transformer_blocks.{number}."
+        paths = [*(f"{start}attn.{end}" for end in _FUSED["qkv"]), f"{start}proj_mlp"]
+        shapes[f"single_blocks.{number}.linear1"] = _stacked(pipe.transformer, *paths)
+        shapes[f"single_blocks.{number}.linear2"] = _stacked(pipe.transformer, f"{start}proj_out")
+    return kohya("lora_unet_", shapes) | kohya("lora_te1_", text_paths(pipe.text_encoder))
+
+
+def of_sd3(pipe: Any) -> Tensors:
+    """A LoRA of kohya's trainer for the transformer of Stable Diffusion 3."""
+    shapes = {}
+    for number, _ in enumerate(pipe.transformer.transformer_blocks):
+        start, original = f"transformer_blocks.{number}.", f"joint_blocks.{number}."
+        for side, ends in (("x", _FUSED["qkv"]), ("context", _FUSED["added"])):
+            paths = [f"{start}attn.{end}" for end in ends]
+            shapes[f"{original}{side}_block.attn.qkv"] = _stacked(pipe.transformer, *paths)
+        shapes[f"{original}x_block.mlp.fc1"] = _stacked(pipe.transformer, f"{start}ff.net.0.proj")
+        shapes[f"{original}x_block.adaLN_modulation.1"] = _stacked(pipe.transformer, f"{start}norm1.linear")
+    return kohya("lora_unet_", shapes)

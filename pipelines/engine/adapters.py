@@ -1,16 +1,18 @@
 """LoRAs on the components of a checkpoint, as a `with`.
 
-They are merged into the weights in place, so that a step costs what it costs without them. The originals are copied
-first and copied back at the end, whatever happens in between: bit for bit the same, which subtracting would not be.
-The copies are kept until a use of other weights, as the next job mostly has the same LoRAs or other strengths: making
-them costs more than merging.
+They are merged into the weights, so that a step costs what it costs without them. The sums lie beside the weights and
+take their place for one use; the weights themselves are not touched, so that afterwards they are bit for bit what they
+were, whatever happened in between. The sums are kept until a use of other weights: the next job mostly has the same
+LoRAs, for which nothing is computed, or other strengths, for which the memory is there.
+
+Where a device has no room for both, the originals wait in main memory and are copied back.
 """
 
 import contextlib
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,12 +20,24 @@ from safetensors import SafetensorError, safe_open
 from torch.utils.weak import WeakIdKeyDictionary
 
 from pipelines.engine.components import TierName
-from pipelines.engine.deltas import Change, DoesNotFit, add_, changes_of
+from pipelines.engine.deltas import Change, DoesNotFit, changes_of, merge
 from pipelines.engine.errors import LoraNumbers, LoraShape, LoraUnusable
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.jobs import Event, Loading
 from pipelines.engine.lora_files import LoraFile, LoraFiles, check_family, peft_configs
-from pipelines.engine.lora_keys import Layer, Parts, flat, grouped, is_whole, original_paths
+from pipelines.engine.lora_keys import (
+    TEXT_2,
+    TEXT_3,
+    TRANSFORMER,
+    UNET,
+    Layer,
+    Parts,
+    flat,
+    grouped,
+    is_whole,
+    original_parts,
+    original_paths,
+)
 from pipelines.engine.model import Model
 from pipelines.engine.out_of_memory import is_out_of_memory
 from presets.drawing import LoraUse
@@ -35,7 +49,7 @@ LEAST_MATCHED = 0.5
 """Share of its layers that a checkpoint must have for a LoRA to be applied at all."""
 WEIGHTS_PER_REPORT = 32
 NUMBERS_COMPARED = 64
-"""Of each weight, to see whether the copy kept of it still is one."""
+"""Of each weight, to see whether it is still the one that LoRAs were merged into."""
 
 Report = Callable[[Event], None]
 
@@ -69,7 +83,32 @@ class _Fitted:
     total: int
 
 
-_Plan = dict[torch.nn.Parameter, list[tuple[Change, float]]]
+_Recipe = tuple[tuple[str, float], ...]
+"""The LoRAs (their `identity`) that a weight is changed by, with their strengths."""
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What is added to one weight."""
+
+    changes: list[tuple[Change, float]] = field(default_factory=list)
+    recipe: _Recipe = ()
+
+    def add(self, lora: str, change: Change, strength: float) -> None:
+        self.changes.append((change, strength))
+        self.recipe += ((lora, strength),)
+
+
+@dataclass(slots=True)
+class _Merged:
+    """A weight with LoRAs on it, and some numbers of the weight that it was made of."""
+
+    tensor: torch.Tensor
+    recipe: _Recipe
+    base: torch.Tensor
+
+
+_Plan = dict[torch.nn.Parameter, _Changes]
 
 
 class Adapters:
@@ -79,8 +118,8 @@ class Adapters:
         self._files = files
         self._limit = parked_bytes
         self._parked: OrderedDict[str, _Parsed] = OrderedDict()
-        self._originals: WeakIdKeyDictionary = WeakIdKeyDictionary()
-        self._modules: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+        self._merged: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self._modules: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
     @property
     def parked(self) -> tuple[str, ...]:
@@ -93,14 +132,14 @@ class Adapters:
         return sum(parsed.size_bytes for parsed in self._parked.values())
 
     @property
-    def bytes_copied(self) -> int:
-        """Bytes of the original weights that are kept."""
-        return sum(original.nbytes for original in self._originals.values())
+    def bytes_merged(self) -> int:
+        """Bytes of the weights that LoRAs were merged into and that are kept."""
+        return sum(kept.tensor.nbytes for kept in self._merged.values())
 
     def bytes_in(self, tier: TierName) -> int:
-        """Bytes of what is kept in that memory: LoRAs in main memory, originals where they were copied to."""
-        originals = sum(each.nbytes for each in self._originals.values() if each.is_cuda == (tier == "gpu"))
-        return originals + (self.bytes_parked if tier == "ram" else 0)
+        """Bytes of what is kept in that memory: LoRAs in main memory, merged weights where the others are."""
+        merged = sum(kept.tensor.nbytes for kept in self._merged.values() if kept.tensor.is_cuda == (tier == "gpu"))
+        return merged + (self.bytes_parked if tier == "ram" else 0)
 
     @contextlib.contextmanager
     def applied(
@@ -113,43 +152,61 @@ class Adapters:
         """
         plan: _Plan = {}
         applied = self._planned(components, model, [use for use in uses if any(use.strengths)], plan)
-        self._drop_originals_but(plan)
-        copied = _copier(plan)
+        self._drop_merged_but(plan)
+        in_place = not self._has_room(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
         denoiser = components[FAMILIES[model.family].denoiser]
-        wide = denoiser.dtype if plan else None  # diffusers goes through all modules for it
+        wide = denoiser.dtype if plan else torch.float32  # diffusers goes through all modules for it
         try:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
                     report(Loading(what="LoRAs", fraction=number / len(plan)))
-                if weight.itemsize == 1:  # 8 bits could not tell the sum from the original
-                    originals.append((weight, weight.data))
-                    weight.data = weight.data.to(wide)
+                if in_place:
+                    originals.append((weight, weight.data.to("cpu", copy=True)))
+                    merge(weight.data, weight.data, changes.changes)
                 else:
-                    if not _is_copy(self._originals.get(weight), weight):
-                        self._originals[weight] = copied(weight.data)
-                    originals.append((weight, self._originals[weight]))
-                add_(weight.data, changes)
+                    originals.append((weight, weight.data))
+                    dtype = wide if weight.itemsize == 1 else weight.dtype  # 8 bits could not tell it from the original
+                    weight.data = self._with_changes(weight, changes, dtype)
             yield applied
         finally:
             for weight, original in originals:
-                if original.itemsize == 1:
-                    weight.data = original
-                else:
+                if in_place:
                     weight.data.copy_(original)
+                else:
+                    weight.data = original
 
     def forget(self) -> None:
-        """Drop the parked LoRAs and the copies of weights."""
+        """Drop the parked LoRAs and the merged weights."""
         self._parked.clear()
-        self.forget_originals()
+        self.forget_merged()
 
-    def forget_originals(self) -> None:
-        """Drop the copies of weights."""
-        self._originals.clear()
+    def forget_merged(self) -> None:
+        """Drop the merged weights."""
+        self._merged.clear()
 
-    def _drop_originals_but(self, plan: Collection[torch.nn.Parameter]) -> None:
-        for weight in [weight for weight in self._originals if weight not in plan]:
-            del self._originals[weight]
+    def _drop_merged_but(self, plan: Collection[torch.nn.Parameter]) -> None:
+        for weight in [weight for weight in self._merged if weight not in plan]:
+            del self._merged[weight]
+
+    def _has_room(self, plan: _Plan) -> bool:
+        """Whether the merged weights that are not there yet fit the device beside the others, twice over."""
+        new = [weight for weight in plan if weight.is_cuda and weight not in self._merged]
+        needed = 2 * sum(weight.nbytes for weight in new)
+        return all(torch.cuda.mem_get_info(device)[0] >= needed for device in {weight.device for weight in new})
+
+    def _with_changes(self, weight: torch.nn.Parameter, changes: _Changes, dtype: torch.dtype) -> torch.Tensor:
+        """The sum of `weight` and `changes`, which may have been kept from the last use."""
+        base, kept = weight.data, self._merged.get(weight)
+        some = _some_of(base)
+        if kept is None or (kept.tensor.device, kept.tensor.dtype) != (base.device, dtype):
+            kept = _Merged(torch.empty_like(base, dtype=dtype), (), some)
+        elif kept.recipe == changes.recipe and kept.base.equal(some):
+            return kept.tensor
+        self._merged.pop(weight, None)  # should merging fail, nothing half done is left
+        merge(kept.tensor, base, changes.changes)
+        self._merged[weight] = _Merged(kept.tensor, changes.recipe, some.clone())
+        return kept.tensor
 
     def _planned(self, components: Mapping[str, Any], model: Model, uses: Sequence[LoraUse], plan: _Plan) -> Applied:
         """Fill `plan` with what is to be added to which weight."""
@@ -165,7 +222,7 @@ class Adapters:
                 )
             for pairs, strength in zip((fitted.denoiser, fitted.encoders), use.strengths, strict=True):
                 for weight, change in pairs if strength else ():
-                    plan.setdefault(weight, []).append((change, strength))
+                    plan.setdefault(weight, _Changes()).add(file.identity, change, strength)
             if fitted.encoders and use.strengths[1]:
                 encoders.append((file.identity, use.strengths[1]))
         return Applied(tuple(sorted(encoders)), tuple(warnings))
@@ -175,31 +232,31 @@ class Adapters:
         parsed = self._parsed(file)
         denoiser, encoders, matched = [], [], 0
         for layer, changes in parsed.changes.items():
-            module = self._modules_of(components, layer.component).get(layer.path)
-            weights = {part: getattr(module, part, None) for part in changes}
-            if module is None or any(weight is None for weight in weights.values()):
+            modules = self._modules_of(components, layer.component).get(layer.path, ())
+            weights = {part: [getattr(module, part, None) for module in modules] for part in changes}
+            if not modules or any(weight is None for each in weights.values() for weight in each):
                 continue
             matched += 1
             place = encoders if layer.component.startswith("text_encoder") else denoiser
             for part, change in changes.items():
-                weight: Any = weights[part]
-                _check(file.name, model.name, layer.path, weight, change)
-                place.append((weight, change))
+                place.extend(_fitted(file.name, model.name, layer.path, weights[part], change))
         total = len(parsed.changes) + parsed.unknown
         if matched < LEAST_MATCHED * total:
             raise LoraShape(file.name, model.name, f"of its {total} layers it has only {matched}")
         return _Fitted(denoiser, encoders, matched, total)
 
-    def _modules_of(self, components: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """The modules of a component by their flat paths, those of a UNet also by their original ones."""
-        component: Any = components.get(name)
+    def _modules_of(self, components: Mapping[str, Any], name: str) -> dict[str, tuple[Any, ...]]:
+        """The modules of a component by their flat paths, those of a UNet or transformer also by their original ones,
+        where several may be one."""
+        component: Any = components.get(_component_in(components, name))
         if not isinstance(component, torch.nn.Module):
             return {}
         if component not in self._modules:
             modules = {path: module for path, module in component.named_modules() if hasattr(module, "weight")}
-            originals = original_paths(modules) if name == "unet" else {}
-            by_original = {original: modules[path] for original, path in originals.items()}
-            self._modules[component] = by_original | {flat(path): module for path, module in modules.items()}
+            originals = {name: (path,) for name, path in original_paths(modules).items()} if name == UNET else {}
+            originals |= original_parts(modules)
+            by_original = {original: tuple(modules[path] for path in paths) for original, paths in originals.items()}
+            self._modules[component] = by_original | {flat(path): (module,) for path, module in modules.items()}
         return self._modules[component]
 
     def _parsed(self, file: LoraFile) -> _Parsed:
@@ -247,28 +304,33 @@ def _tensors(file: LoraFile, opened: Any, parts: Parts) -> dict[str, torch.Tenso
     return tensors
 
 
-def _check(lora: str, checkpoint: str, path: str, weight: torch.nn.Parameter, change: Change) -> None:
-    if weight.is_meta or not weight.is_floating_point():
+def _component_in(components: Mapping[str, Any], name: str) -> str:
+    """Which of `components` a file means by `name`: kohya's trainer and ComfyUI call a transformer "unet", too, and
+    kohya's the T5 the third text encoder, which Flux has as its second."""
+    if name == UNET and UNET not in components:
+        return TRANSFORMER
+    return TEXT_2 if name == TEXT_3 and TEXT_3 not in components else name
+
+
+def _fitted(
+    lora: str, checkpoint: str, path: str, weights: Sequence[Any], change: Change
+) -> Iterator[tuple[torch.nn.Parameter, Change]]:
+    """`change` on each of `weights`, which stand one below the other for it. Raises `LoraShape`."""
+    if any(weight.is_meta or not weight.is_floating_point() for weight in weights):
         reason = "its weights are compressed, or are not in memory as a whole, so that nothing can be merged into them"
         raise UserError(f"LoRAs cannot be applied to {shortened(checkpoint)}: {reason}.", code="E-LORA", field="loras")
+    rows = [weight.shape[0] for weight in weights]
     try:
-        change.check(weight.shape)
+        change.check((sum(rows), *weights[0].shape[1:]))
+        parts = (
+            [change] if len(rows) == 1 else [change.rows(sum(rows[:n]), sum(rows[: n + 1])) for n in range(len(rows))]
+        )
     except DoesNotFit as problem:
         raise LoraShape(lora, checkpoint, f"at {path[:80]} {problem}") from None
+    yield from zip(weights, parts, strict=True)
 
 
-def _is_copy(original: torch.Tensor | None, weight: torch.Tensor) -> bool:
-    """Whether `original` still holds what `weight` does, which a look at some of the numbers tells."""
-    if original is None or original.dtype != weight.dtype or original.shape != weight.shape:
-        return False
-    some = slice(None, None, max(1, len(weight) // NUMBERS_COMPARED)), *[0] * (weight.ndim - 1)
-    return torch.equal(original[some].to(weight.device), weight.detach()[some])
-
-
-def _copier(plan: _Plan) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What copies originals: on the device they are on, or to main memory where the device has not twice the room."""
-    devices = {weight.device for weight in plan if weight.is_cuda}
-    needed = sum(weight.nbytes for weight in plan if weight.is_cuda)
-    if any(torch.cuda.mem_get_info(device)[0] < 2 * needed for device in devices):
-        return lambda weight: weight.to("cpu", copy=True)
-    return torch.Tensor.clone
+def _some_of(weight: torch.Tensor) -> torch.Tensor:
+    """Some numbers of `weight`, which tell whether it still is what it was."""
+    each = slice(None, None, max(1, len(weight) // NUMBERS_COMPARED))
+    return weight[(each, *[0] * (weight.ndim - 1))]

@@ -66,11 +66,18 @@ class _Block:
 
     def leave(self, tier: TierName) -> None:
         """Forget the copy in `tier`. Without any the tensors are empty: whoever still holds them holds no memory."""
+        used = self._used
         self._copies.pop(tier, None)
-        self._point()
+        if self._used is not used:  # else who uses the tensors may have put others in their place for a while
+            self._point()
+
+    @property
+    def _used(self) -> torch.Tensor | None:
+        """The copy that the tensors lie in."""
+        return self._copies.get("gpu", self._copies.get("ram"))
 
     def _point(self) -> None:
-        copy = self._copies.get("gpu", self._copies.get("ram"))
+        copy = self._used
         for tensor, start, shape, strides in self.tensors:
             if copy is None:
                 tensor.data = torch.empty(0, dtype=tensor.dtype)

@@ -21,7 +21,7 @@ from pipelines.engine.headers import BrokenFile
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.single_file import count
-from pipelines.engine.weights import mapped
+from pipelines.engine.weight_files import mapped
 
 Tensors = Mapping[str, torch.Tensor]
 

@@ -10,7 +10,7 @@ All are times alpha / rank. The letters and axes are those of LyCORIS, whose fil
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -108,11 +108,31 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows from `start` to before `stop` of another difference."""
+
+    whole: "Hadamard | Kronecker | Whole"
+    start: int
+    stop: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stop - self.start, *self.whole.shape[1:]
+
+    def dense(self, device: torch.device) -> torch.Tensor:
+        """The difference in float32."""
+        return self.whole.dense(device)[self.start : self.stop]
+
+
+Delta = LowRank | Hadamard | Kronecker | Whole | Slice
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What one layer of an adapter does to one weight. `lengths` are DoRA's, of the weight's rows or, `by_column`, of
     its columns."""
 
-    delta: LowRank | Hadamard | Kronecker | Whole
+    delta: Delta
     lengths: torch.Tensor | None = None
     by_column: bool = False
 
@@ -134,6 +154,17 @@ class Change:
         if self.lengths is not None and self.lengths.numel() != (shape[1] if self.by_column else rows):
             raise DoesNotFit(f"it has {self.lengths.numel()} lengths for a weight of shape {_sides(shape)}")
 
+    def rows(self, start: int, stop: int) -> "Change":
+        """What it does to some rows of the weight, which lie apart in the checkpoint. Raises `DoesNotFit` where that
+        depends on the other rows."""
+        if self.by_column:
+            raise DoesNotFit("it has lengths of columns for a weight that lies in parts")
+        lengths = None if self.lengths is None else self.lengths.flatten()[start:stop]
+        if isinstance(self.delta, LowRank):
+            return Change(replace(self.delta, up=self.delta.up[start:stop]), lengths)
+        assert not isinstance(self.delta, Slice)
+        return Change(Slice(self.delta, start, stop), lengths)
+
     def on(self, base: torch.Tensor) -> torch.Tensor:
         """What is added to `base`, the float32 weight without any adapter, at strength 1."""
         delta = self.delta.dense(base.device).reshape(base.shape)
@@ -147,18 +178,19 @@ class Change:
         return changed * factors.reshape(sides) - base
 
 
-def add_(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> None:
-    """Add the changes, each times its strength, to `weight` in place, rounding once however many there are."""
+def merge(target: torch.Tensor, base: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> None:
+    """Fill `target` with `base` and the changes, each times its strength. They may be the same tensor, or else lie in
+    the same order in memory; `base` may be of 8 bits where `target` is not."""
     low_rank = [(change.delta, strength) for change, strength in changes if isinstance(change.delta, LowRank)]
     plain = len(low_rank) == len(changes) and all(change.lengths is None for change, _ in changes)
-    matrix = _rows(weight) if plain and weight.dtype in _FAST else None
+    matrix = _rows(base) if plain and base.dtype == target.dtype in _FAST else None
     if matrix is not None:
-        up = torch.cat([_scaled(delta, strength, weight) for delta, strength in low_rank], dim=1)
-        down = torch.cat([_rows_like(weight, delta.down) for delta, _ in low_rank])
-        matrix.addmm_(up, down)
+        up = torch.cat([_scaled(delta, strength, base) for delta, strength in low_rank], dim=1)
+        down = torch.cat([_rows_like(base, delta.down) for delta, _ in low_rank])
+        torch.add(matrix, up @ down, out=_rows(target))
         return
-    base = weight.float()
-    weight.copy_(base + sum(change.on(base) * strength for change, strength in changes))
+    wide = base.float()
+    target.copy_(wide + sum(change.on(wide) * strength for change, strength in changes))
 
 
 def changes_of(parts: Tensors, usual_scale: Scale) -> dict[str, Change]:
@@ -181,7 +213,7 @@ def _is_by_column(lengths: torch.Tensor | None) -> bool:
     return lengths is not None and lengths.ndim > 1 and lengths.shape[0] == 1 and lengths.shape[1] > 1
 
 
-def _delta(parts: Tensors, usual_scale: Scale) -> LowRank | Hadamard | Kronecker | Whole | None:
+def _delta(parts: Tensors, usual_scale: Scale) -> Delta | None:
     if "down" in parts:
         up, down = _low_rank_parts(parts)
         return LowRank(up, down, _scale(parts, down.shape[0], usual_scale))

@@ -13,9 +13,8 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 from diffusers import GGUFQuantizationConfig
-from diffusers.models.modeling_utils import no_init_weights
 from safetensors import SafetensorError
-from transformers import CLIPTextConfig, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTokenizer, initialization
 
 from pipelines.engine import single_file
 from pipelines.engine.errors import ModelCorrupt, ModelFileGone
@@ -27,7 +26,8 @@ from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.tokens import read_tokenizer
-from pipelines.engine.weights import Copier, WeightFiles, layout_of, new_block, view_of
+from pipelines.engine.weight_files import WeightFiles
+from pipelines.engine.weights import layout_of, new_block, view_of
 
 Components = dict[str, Any]
 """By diffusers' names: unet, vae, text_encoder, tokenizer, scheduler, and for SDXL text_encoder_2 and tokenizer_2."""
@@ -120,8 +120,7 @@ class _Loader:
         self._pinned = policy.device == "cuda"
         self._report = report
         self._parts = parts
-        self._done = 0
-        self._copier = Copier()
+        self._done = self._told = 0
         self._single_file = WeightFiles((model.path,) if model.path.is_file() else ())
 
     def __enter__(self) -> None:
@@ -131,6 +130,7 @@ class _Loader:
         self._single_file.__exit__(*error)
 
     def part(self, part: str) -> Any:
+        self._told = 0
         self._tell(part, 0.0)
         component = self._from_folder(part) if self._path.is_dir() else self._from_single_file(part)
         self._done += 1
@@ -139,6 +139,11 @@ class _Loader:
     def _tell(self, part: str, fraction: float) -> None:
         what = f"{self._model.name}: {part.replace('_', ' ')}"
         self._report(Loading(what=what, fraction=min(1.0, (self._done + fraction) / self._parts)))
+
+    def _tell_of_bytes(self, part: str, size: int, filled: int) -> None:
+        if filled >= self._told + REPORT_BYTES:
+            self._told = filled
+            self._tell(part, filled / size)
 
     def _from_folder(self, part: str) -> Any:
         folder = self._path / part
@@ -214,13 +219,9 @@ class _Loader:
         layout = layout_of(wanted, self._dtype, self._channels_last and part in _IN_CHANNELS_LAST)
         block = new_block(layout.size, pinned=self._pinned)
         weights = {name: view_of(block, slot) for name, slot in layout.slots.items()}
-        read = told = 0
-        for name, source in files.in_order({name: state[name] for name in wanted}):
-            self._copier.copy(weights[name], source)
-            read += weights[name].nbytes
-            if read >= told + REPORT_BYTES:
-                told = read
-                self._tell(part, read / layout.size)
+        files.fill(
+            weights, {name: state[name] for name in wanted}, functools.partial(self._tell_of_bytes, part, layout.size)
+        )
         component.load_state_dict(weights, assign=True)
         return component.eval().requires_grad_(False)
 
@@ -280,7 +281,7 @@ def class_of(family: Family, part: str) -> Any:
 
 def _empty(kind: Any, config: Any) -> Any:
     """The component with shapes but without memory, of a config of its kind or the values of one."""
-    with init_empty_weights(), no_init_weights():
+    with init_empty_weights(), initialization.no_init_weights():
         if not issubclass(kind, transformers.PreTrainedModel):
             return kind.from_config(config)
         config = CLIPTextConfig(**config) if isinstance(config, dict) else config

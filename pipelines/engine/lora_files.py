@@ -151,6 +151,7 @@ _FAMILY_BY_PLACE = (
     ("joint_blocks", "sd3"),
     ("double_blocks", "flux"),
     ("single_transformer_blocks", "flux"),
+    ("single_blocks", "flux"),
 )
 _FAMILY_BY_ARCHITECTURE = (
     ("stable-diffusion-xl", "sdxl"), ("sdxl", "sdxl"), ("stable-diffusion-v1", "sd1"), ("sd_v1", "sd1"),

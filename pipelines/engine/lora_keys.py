@@ -7,6 +7,8 @@
     unet.down_blocks.0.attentions.0.proj_in.lora_A.weight                      diffusers
     base_model.model.down_blocks.0.attentions.0.proj_in.lora_A.weight          PEFT
     diffusion_model.input_blocks.1.1.proj_in.lora_down.weight                  ComfyUI
+    lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight                    kohya, Flux
+    lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight                 kohya, Stable Diffusion 3
 
 Where a name has underscores for the dots of a module's path, they cannot be told from its own; so all paths are
 compared `flat`, with underscores only.
@@ -195,3 +197,59 @@ def _original_path(path: str, layers: int, attentive: Collection[str]) -> str:
         number = block * (layers + 1) + inner + (found["side"] == "down")
         place = f"{'input' if found['side'] == 'down' else 'output'}_blocks_{number}_{int(part == 'attentions')}"
     return f"{place}_{flat(rest)}"
+
+
+_QKV = ("attn.to_q", "attn.to_k", "attn.to_v")
+_ADDED_QKV = ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")
+_ORIGINAL_BLOCKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "transformer_blocks.{}.": {
+        "double_blocks_{}_img_attn_qkv": _QKV,
+        "double_blocks_{}_txt_attn_qkv": _ADDED_QKV,
+        "double_blocks_{}_img_attn_proj": ("attn.to_out.0",),
+        "double_blocks_{}_txt_attn_proj": ("attn.to_add_out",),
+        "double_blocks_{}_img_mlp_0": ("ff.net.0.proj",),
+        "double_blocks_{}_img_mlp_2": ("ff.net.2",),
+        "double_blocks_{}_txt_mlp_0": ("ff_context.net.0.proj",),
+        "double_blocks_{}_txt_mlp_2": ("ff_context.net.2",),
+        "double_blocks_{}_img_mod_lin": ("norm1.linear",),
+        "double_blocks_{}_txt_mod_lin": ("norm1_context.linear",),
+        "joint_blocks_{}_x_block_attn_qkv": _QKV,
+        "joint_blocks_{}_x_block_attn2_qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+        "joint_blocks_{}_context_block_attn_qkv": _ADDED_QKV,
+        "joint_blocks_{}_x_block_attn_proj": ("attn.to_out.0",),
+        "joint_blocks_{}_x_block_attn2_proj": ("attn2.to_out.0",),
+        "joint_blocks_{}_context_block_attn_proj": ("attn.to_add_out",),
+        "joint_blocks_{}_x_block_mlp_fc1": ("ff.net.0.proj",),
+        "joint_blocks_{}_x_block_mlp_fc2": ("ff.net.2",),
+        "joint_blocks_{}_context_block_mlp_fc1": ("ff_context.net.0.proj",),
+        "joint_blocks_{}_context_block_mlp_fc2": ("ff_context.net.2",),
+        "joint_blocks_{}_x_block_adaLN_modulation_1": ("norm1.linear",),
+        "joint_blocks_{}_context_block_adaLN_modulation_1": ("norm1_context.linear",),
+    },
+    "single_transformer_blocks.{}.": {
+        "single_blocks_{}_linear1": (*_QKV, "proj_mlp"),
+        "single_blocks_{}_linear2": ("proj_out",),
+        "single_blocks_{}_modulation_lin": ("norm.linear",),
+    },
+}
+"""The blocks of a transformer (Flux, Stable Diffusion 3) in the original layout: which of diffusers' modules each
+weight is, several one below the other. The names of both families' blocks are tried on either."""
+
+
+def original_parts(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The flat paths that weights of a diffusers transformer have in the original layout -> the `paths` whose weights
+    stand in it one below the other.
+
+    Stable Diffusion 3's last modulation of the text is left out: its halves are in another order there.
+    """
+    known = set(paths)
+    numbers = {path.split(".")[1] for path in known if "transformer_blocks." in path}
+    found = {}
+    for block, weights in _ORIGINAL_BLOCKS.items():
+        for number in numbers:
+            start = block.format(number)
+            is_last = start + "attn.to_add_out" not in known
+            for name, ends in weights.items():
+                if all(start + end in known for end in ends) and not (is_last and ends == ("norm1_context.linear",)):
+                    found[name.format(number)] = tuple(start + end for end in ends)
+    return found

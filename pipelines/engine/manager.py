@@ -34,7 +34,7 @@ from pipelines.engine.upscaler_files import UpscalerFiles
 from pipelines.engine.upscalers import Upscaler, Upscalers
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.vae_tiling import tiling
-from pipelines.engine.weights import read_ahead
+from pipelines.engine.weight_files import read_ahead
 from presets.drawing import LoraUse
 from presets.errors import UserError
 from presets.settings import Settings
@@ -314,7 +314,7 @@ class PipelineManager:
         holding = self._cache.get(key)
         how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
         if holding is None:
-            self._adapters.forget_originals()  # of other weights, which these may need the room of
+            self._adapters.forget_merged()  # of other weights, which these may need the room of
             components = load(model, self._policy, report, self._cache.known(key))
             self._prepare(components.get(FAMILIES[model.family].denoiser))
             holding = self._cache.add(key, model.name, components)
@@ -356,7 +356,7 @@ class PipelineManager:
     def _place(self, key: CheckpointKey, holding: Holding, plan: Plan) -> None:
         if plan.offload == "none":
             if not self._cache.is_ready(holding):
-                self._adapters.forget_originals()
+                self._adapters.forget_merged()
             self._cache.enter(key)
         else:
             self._cache.stay(key, min(holding.size, self._policy.resident_limit))

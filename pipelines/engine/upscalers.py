@@ -20,7 +20,7 @@ from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile
 from pipelines.engine.policy import Policy
 from pipelines.engine.upscaler_files import UpscalerFile, UpscalerFiles
-from pipelines.engine.weights import mapped
+from pipelines.engine.weight_files import mapped
 from presets.errors import UserError
 
 if TYPE_CHECKING:

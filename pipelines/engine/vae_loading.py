@@ -10,7 +10,7 @@ from pipelines.engine import single_file
 from pipelines.engine.errors import VaeRefused
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.vae_files import Shapes, VaeFile, prefix_of
-from pipelines.engine.weights import mapped
+from pipelines.engine.weight_files import mapped
 
 _KEPT = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast", "norm_num_groups")
 

@@ -1,35 +1,19 @@
-"""Weights on their way from a file into memory: one block for each component, filled in the precision wanted."""
+"""Where weights lie in memory: one block for each component, filled in the precision wanted."""
 
 import contextlib
 import math
 import mmap
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-
-from pipelines.engine.headers import BrokenFile, Place
-from pipelines.engine.model import PICKLED, header_of
 
 ALIGNMENT = 256
 """Bytes. What CUDA's copies and kernels like, and more than any CPU's vectors need."""
 
-CHUNK = 2**18
+CHUNK = 2**20
 """Numbers that are converted at a time: what is read, its float32 form and the result stay in the processor's cache."""
-
-AHEAD = 64 * 2**20
-"""Bytes that the disk is asked for before they are needed."""
-
-WINDOW = 8 * 2**20
-"""Bytes that the disk is asked for at a time."""
-
-IDLE_SECONDS = 0.004
-"""Rest after each window that is read ahead, so that whoever draws is not disturbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +99,11 @@ class Copier:
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """Fill `target` with `source`. Raises `ValueError` where their shapes differ."""
-        if target.shape != source.shape:
-            raise ValueError(f"a tensor is {tuple(source.shape)} and should be {tuple(target.shape)}")
-        if source.dtype == target.dtype and source.stride() == target.stride():
-            target.copy_(source)
-            return
-        if target.is_contiguous() and source.is_contiguous():
-            target, source = target.view(-1), source.view(-1)
-        rows = max(1, CHUNK // max(1, math.prod(source.shape[1:])))
-        for start in range(0, len(source) if source.ndim else 0, rows):
-            self._copy_rows(target[start : start + rows], source[start : start + rows])
-        if not source.ndim:
-            target.copy_(source)
+        for rows, from_rows in in_rows(target, source):
+            self.copy_rows(rows, from_rows)
 
-    def _copy_rows(self, target: torch.Tensor, source: torch.Tensor) -> None:
+    def copy_rows(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """Fill `target` with `source`, which are of one shape and few numbers."""
         if source.dtype != target.dtype:
             if torch.float32 not in (source.dtype, target.dtype):
                 self._wide = _grown(self._wide, source, torch.float32)
@@ -139,6 +114,19 @@ class Copier:
         target.copy_(source)
 
 
+def in_rows(target: torch.Tensor, source: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Both in pieces of some `CHUNK` numbers. Raises `ValueError` where their shapes differ."""
+    if target.shape != source.shape:
+        raise ValueError(f"a tensor is {tuple(source.shape)} and should be {tuple(target.shape)}")
+    if target.is_contiguous() and source.is_contiguous():
+        target, source = target.view(-1), source.view(-1)
+    elif not source.ndim:
+        target, source = target[None], source[None]
+    rows = max(1, CHUNK // max(1, math.prod(source.shape[1:])))
+    for start in range(0, len(source), rows):
+        yield target[start : start + rows], source[start : start + rows]
+
+
 def _grown(buffer: torch.Tensor, source: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     enough = buffer.dtype == dtype and buffer.numel() >= source.numel()
     return buffer if enough else torch.empty(max(source.numel(), CHUNK), dtype=dtype)
@@ -146,112 +134,3 @@ def _grown(buffer: torch.Tensor, source: torch.Tensor, dtype: torch.dtype) -> to
 
 def _like(buffer: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     return buffer[: source.numel()].view(source.shape)
-
-
-def mapped(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file, mapped and not read yet.
-
-    A pickled checkpoint is not unpickled: its table of tensors says where they lie. Raises `BrokenFile`, `UnsafeFile`,
-    `safetensors.SafetensorError` and `OSError`.
-    """
-    if path.suffix.lower() not in PICKLED:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    header = header_of(path)
-    whole = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
-    return {name: _at(whole, place).reshape(header.shapes[name]) for name, place in header.places.items()}
-
-
-def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
-    """The numbers of a tensor whose bytes lie at `place` of a file."""
-    content, dtype = whole[place.start : place.stop], _DTYPES[place.dtype]
-    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
-    return aligned.view(dtype)
-
-
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
-
-class WeightFiles:
-    """Files of weights, mapped: `tensors` are read from the disk as they are used. As a `with`; raises as `mapped`."""
-
-    def __init__(self, paths: tuple[Path, ...]):
-        self._paths = paths
-        self._open = contextlib.ExitStack()
-        self._states: dict[int, tuple[int, int]] = {}
-        self._places: list[tuple[int, int, int]] = []
-        self.tensors: dict[str, torch.Tensor] = {}
-
-    def __enter__(self) -> "WeightFiles":
-        with contextlib.ExitStack() as stack:
-            for path in self._paths:
-                self._add(stack, path)
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.tensors.clear()
-        self._open.close()
-
-    def _add(self, stack: contextlib.ExitStack, path: Path) -> None:
-        descriptor = stack.enter_context(path.open("rb")).fileno()
-        state = os.fstat(descriptor)
-        self._states[descriptor] = (state.st_size, state.st_mtime_ns)
-        tensors = mapped(path)
-        first = min((tensor.data_ptr() for tensor in tensors.values() if tensor.numel()), default=0)
-        self._places = sorted([*self._places, (first, descriptor, state.st_size)], reverse=True)
-        self.tensors.update(tensors)
-
-    def in_order(self, tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """`tensors` (of these files, or views of them) as they follow each other on the disk, which is asked for what
-        comes next. Raises `BrokenFile` if a file is written to meanwhile."""
-        asked = 0
-        for name, tensor in sorted(tensors.items(), key=lambda entry: entry[1].data_ptr()):
-            asked = self._ask_ahead(tensor, asked)
-            self.check()
-            yield name, tensor
-        self.check()
-
-    def check(self) -> None:
-        """Raise `BrokenFile` if a file is no longer what it was when it was opened. To read behind the end of a file
-        that was cut off would end the process."""
-        for descriptor, state in self._states.items():
-            now = os.fstat(descriptor)
-            if (now.st_size, now.st_mtime_ns) != state:
-                raise BrokenFile("it was changed while it was read")
-
-    def _ask_ahead(self, tensor: torch.Tensor, asked: int) -> int:
-        """Ask the disk for what follows `tensor`, up to `AHEAD` bytes; `asked` is the address until which it was."""
-        place = next((place for place in self._places if place[0] <= tensor.data_ptr()), None)
-        if place is None or not tensor.numel() or not hasattr(os, "posix_fadvise"):
-            return asked
-        first, descriptor, size = place
-        wanted = min(tensor.data_ptr() + tensor.nbytes + AHEAD, first + size)
-        start = max(asked, tensor.data_ptr())
-        while start < wanted:
-            os.posix_fadvise(descriptor, start - first, WINDOW, os.POSIX_FADV_WILLNEED)
-            start += WINDOW
-        return start
-
-
-def read_ahead(path: Path) -> None:
-    """Bring the file into the system's memory for files, slowly enough not to disturb. Raises `OSError`."""
-    with path.open("rb", buffering=0) as file:
-        buffer = bytearray(0 if hasattr(os, "posix_fadvise") else WINDOW)
-        for start in range(0, os.fstat(file.fileno()).st_size, WINDOW):
-            if buffer:
-                file.readinto(buffer)
-            else:
-                os.posix_fadvise(file.fileno(), start, WINDOW, os.POSIX_FADV_WILLNEED)
-            time.sleep(IDLE_SECONDS)

@@ -1,5 +1,6 @@
 import copy
 import gc
+import re
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pipelines.engine.errors import Cancelled, LoraFamily, LoraNotFound, LoraNum
 from presets.drawing import LoraUse
 from presets.errors import UserError
 from tests import loras
-from tests.checkpoints import tiny_sd1, tiny_sdxl
+from tests.checkpoints import tiny_flux, tiny_sd1, tiny_sd3, tiny_sdxl
 from tests.loras import ATTENTION, CONVOLUTION, PEFT_ENDS, components_of, kohya, layers, model_of, noise, save_lora
 
 
@@ -27,6 +28,9 @@ def sdxl() -> StableDiffusionXLPipeline:
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(7)
+
+
+FAMILY_OF = {"StableDiffusionXLPipeline": "sdxl", "StableDiffusion3Pipeline": "sd3", "FluxPipeline": "flux"}
 
 
 def no_report(_event):
@@ -47,7 +51,7 @@ def changed(before, after):
 
 
 def applied(root, pipe, *uses, report=no_report, adapters=None):
-    model = model_of("sdxl" if isinstance(pipe, StableDiffusionXLPipeline) else "sd1")
+    model = model_of(FAMILY_OF.get(type(pipe).__name__, "sd1"))
     adapters = adapters or Adapters(loras.files_in(root))
     return adapters.applied(components_of(pipe), model, uses, report)
 
@@ -81,6 +85,61 @@ def test_kohyas_lora_of_sd1_makes_what_diffusers_makes(tmp_path, sd1, pattern):
 def test_kohyas_lora_of_sdxl_makes_what_diffusers_makes(tmp_path, sdxl):
     path = save_lora(tmp_path, "ink", loras.of_sdxl(sdxl))
     assert_same(merged(tmp_path, sdxl, LoraUse(name="ink")), fused(sdxl, path), state(sdxl))
+
+
+QKV, ADDED = ("attn.to_q", "attn.to_k", "attn.to_v"), ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")
+BLOCK = re.compile(r"lora_unet_(joint_blocks|double_blocks|single_blocks)_(\d+)_(\w+)(\..+)")
+PARTS = {
+    "x_block_attn_qkv": QKV,
+    "context_block_attn_qkv": ADDED,
+    "x_block_mlp_fc1": ("ff.net.0.proj",),
+    "x_block_adaLN_modulation_1": ("norm1.linear",),
+    "img_attn_qkv": QKV,
+    "txt_attn_qkv": ADDED,
+    "img_attn_proj": ("attn.to_out.0",),
+    "txt_mlp_2": ("ff_context.net.2",),
+    "img_mod_lin": ("norm1.linear",),
+    "linear1": (*QKV, "proj_mlp"),
+    "linear2": ("proj_out",),
+}
+
+
+def apart(pipe, tensors):
+    """A LoRA for blocks in the original layout as one for diffusers' layers: the lower side is everybody's, the upper
+    one is cut."""
+    result = {}
+    for name, tensor in tensors.items():
+        found = BLOCK.fullmatch(name)
+        if found is None:
+            result[name] = tensor
+            continue
+        block = f"{'single_' * (found[1] == 'single_blocks')}transformer_blocks.{found[2]}."
+        paths = [block + part for part in PARTS[found[3]]]
+        rows = [pipe.transformer.get_parameter(f"{path}.weight").shape[0] for path in paths]
+        cuts = tensor.split(rows) if "lora_up" in name else [tensor] * len(rows)
+        for path, cut in zip(paths, cuts, strict=True):
+            result[f"lora_transformer_{path.replace('.', '_')}{found[4]}"] = cut.clone()
+    return result
+
+
+@pytest.mark.parametrize(("make", "lora_of"), [(tiny_flux, loras.of_flux), (tiny_sd3, loras.of_sd3)])
+def test_kohyas_lora_of_a_transformer_is_one_of_its_layers_apart(tmp_path, make, lora_of):
+    pipe = make().to(torch.float32)
+    tensors = lora_of(pipe)
+    save_lora(tmp_path, "ink", tensors)
+    save_lora(tmp_path, "apart", apart(pipe, tensors))
+    before = state(pipe)
+    with applied(tmp_path, pipe, LoraUse(name="ink")) as result:
+        ours = state(pipe)
+    assert not result.warnings
+    assert_same(ours, merged(tmp_path, pipe, LoraUse(name="apart")), before)
+
+
+def test_kohyas_lora_of_fluxs_double_blocks_makes_what_diffusers_makes(tmp_path):
+    pipe = tiny_flux().to(torch.float32)
+    tensors = {name: tensor for name, tensor in loras.of_flux(pipe).items() if "double" in name}
+    path = save_lora(tmp_path, "ink", tensors)
+    assert_same(merged(tmp_path, pipe, LoraUse(name="ink")), fused(pipe, path), state(pipe))
 
 
 @pytest.mark.parametrize("ends", [PEFT_ENDS, loras.OLD_ENDS])
@@ -215,17 +274,42 @@ def test_weights_that_changed_between_two_uses_are_restored_as_they_became(tmp_p
     assert not changed(before, state(pipe))
 
 
-def test_copies_of_weights_are_kept_only_until_a_use_without_them(tmp_path, sd1):
+def test_the_same_loras_again_are_not_merged_again(tmp_path, sd1):
+    save_lora(tmp_path, "ink", loras.of_sd1(sd1))
+    before, adapters = state(sd1), Adapters(loras.files_in(tmp_path))
+    with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+        name = next(name for name in changed(before, state(sd1)) if name.startswith("unet."))
+        marked = sd1.unet.get_parameter(name.removeprefix("unet."))
+        marked.data.fill_(7)
+    with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+        assert bool((marked == 7).all())
+    with applied(tmp_path, sd1, LoraUse(name="ink", strength=0.5), adapters=adapters):
+        assert not bool((marked == 7).any())
+    assert not changed(before, state(sd1))
+
+
+def test_a_lora_whose_file_was_replaced_is_merged_anew(tmp_path, sd1):
+    adapters = Adapters(loras.files_in(tmp_path))
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_lora(tmp_path, "ink", loras.of_sd1(sd1))
+        with applied(tmp_path, sd1, LoraUse(name="ink"), adapters=adapters):
+            states.append(state(sd1))
+    assert changed(*states)
+
+
+def test_merged_weights_are_kept_only_until_a_use_without_them(tmp_path, sd1):
     pipe = copy.deepcopy(sd1)
     save_lora(tmp_path, "ink", loras.of_sd1(sd1))
     adapters = Adapters(loras.files_in(tmp_path))
     for uses, kept in (((LoraUse(name="ink"),), True), ((), False), ((LoraUse(name="ink"),), True)):
         with applied(tmp_path, pipe, *uses, adapters=adapters):
             pass
-        assert (adapters.bytes_copied > 0) == kept
+        assert (adapters.bytes_merged > 0) == kept
     del pipe
     gc.collect()
-    assert adapters.bytes_copied == 0
+    assert adapters.bytes_merged == 0
 
 
 def test_read_loras_are_kept_within_their_budget(tmp_path, sd1):

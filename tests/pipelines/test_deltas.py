@@ -2,7 +2,7 @@ import pytest
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
 
-from pipelines.engine.deltas import DoesNotFit, add_, changes_of
+from pipelines.engine.deltas import DoesNotFit, changes_of, merge
 from tests.loras import low_rank, noise
 
 
@@ -17,7 +17,7 @@ def one(rank: int) -> float:  # noqa: ARG001
 
 def with_change(weight, strength=1.0, **parts):
     result = weight.clone()
-    add_(result, [(changes_of(parts, one)["weight"], strength)])
+    merge(result, result, [(changes_of(parts, one)["weight"], strength)])
     return result
 
 
@@ -94,8 +94,8 @@ def test_a_kernel_between_up_and_down_is_what_three_convolutions_do():
 def test_whole_differences_are_added_to_weight_and_bias():
     changes = changes_of({"diff": torch.ones(4, 4), "diff_b": torch.full((4,), 2.0)}, one)
     weight, bias = torch.zeros(4, 4), torch.zeros(4)
-    add_(weight, [(changes["weight"], 0.5)])
-    add_(bias, [(changes["bias"], 0.5)])
+    merge(weight, weight, [(changes["weight"], 0.5)])
+    merge(bias, bias, [(changes["bias"], 0.5)])
     assert weight.eq(0.5).all() and bias.eq(1).all()
 
 
@@ -104,7 +104,7 @@ def test_changes_of_different_kinds_add_up_on_the_weight_as_it_was():
     dora = dict(zip(("up", "down"), low_rank((20, 12)), strict=True)) | {"dora_scale": torch.rand(20, 1)}
     plain = dict(zip(("up", "down"), low_rank((20, 12)), strict=True))
     both = weight.clone()
-    add_(both, [(changes_of(parts, one)["weight"], 1.0) for parts in (dora, plain)])
+    merge(both, both, [(changes_of(parts, one)["weight"], 1.0) for parts in (dora, plain)])
     expected = with_change(weight, **dora) + with_change(weight, **plain) - weight
     torch.testing.assert_close(both, expected)
 

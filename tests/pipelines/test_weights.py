@@ -3,10 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from pipelines.engine.headers import BrokenFile
-from pipelines.engine.weights import CHUNK, Copier, WeightFiles, layout_of, new_block, read_ahead, view_of
+from pipelines.engine.weights import CHUNK, Copier, layout_of, new_block, view_of
 
 TYPES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -57,36 +55,3 @@ def test_block_goes_back_to_the_system_with_its_last_tensor():
     del view
     gc.collect()
     assert memory_of_process() < before + 8 * 2**20
-
-
-def test_tensors_come_in_the_order_of_the_file(tmp_path):
-    tensors = {name: torch.full((100,), float(number)) for number, name in enumerate("cabd")}
-    save_file(tensors, tmp_path / "a.safetensors")
-    with WeightFiles((tmp_path / "a.safetensors",)) as files:
-        names = {name: files.tensors[name] for name in reversed("abcd")}
-        places = [(tensor.data_ptr(), tensor.equal(tensors[name])) for name, tensor in files.in_order(names)]
-    assert places == sorted(places) and all(equal for _, equal in places)
-
-
-@pytest.mark.parametrize("length", [100, 10_000])
-def test_file_that_changes_while_it_is_read_is_broken(tmp_path, length):
-    path = tmp_path / "a.safetensors"
-    save_file({name: torch.zeros(500) for name in "abc"}, path)
-
-    def read():
-        with WeightFiles((path,)) as files:
-            for _ in files.in_order(files.tensors):
-                with path.open("r+b") as file:
-                    file.truncate(length)
-
-    with pytest.raises(BrokenFile, match="changed while it was read"):
-        read()
-
-
-def test_reading_ahead_changes_nothing(tmp_path):
-    path = tmp_path / "a"
-    path.write_bytes(b"abc" * 1000)
-    read_ahead(path)
-    assert path.read_bytes() == b"abc" * 1000
-    with pytest.raises(OSError):
-        read_ahead(tmp_path / "none")

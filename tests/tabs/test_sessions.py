@@ -65,7 +65,7 @@ def test_a_new_session_describes_no_component_of_the_page_again(tmp_path: Path):
 def test_all_who_wait_get_their_pictures_though_the_list_is_full(tmp_path: Path):
     engine = FakeEngine(tmp_path, gate=threading.Event())
     page = build_page(engine)
-    address = serve(page, Settings(home=tmp_path), pictures=tmp_path, block=False)
+    address = serve(page, Settings(home=tmp_path), pictures=tmp_path)
     page._queue.pending_messages_per_session.max_size = 3
     call = f"{address}gradio_api/call"
     try:
