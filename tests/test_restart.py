@@ -72,15 +72,3 @@ def test_told_to_stop_the_program_finishes_the_running_job_and_keeps_the_others(
     assert [job.id for job in store.unfinished(lambda _: None)] == [other]
     assert store.get(job).state == "done"
     store.close()
-
-
-def test_what_takes_longer_than_the_grace_goes_on_at_the_next_start(tmp_path: Path):
-    with program(tmp_path, "--shutdown-grace", "0") as (process, client):
-        job = client.post("/api/jobs", json={**HOUSE, "steps": 40, "count": 8}).json()["id"]
-        wait_until(lambda: client.get(f"/api/jobs/{job}").json()["pictures"], 120)
-        process.terminate()
-        assert process.wait(30) == 0
-    store = JobStore(tmp_path / "jobs" / "1.sqlite")
-    (left,) = store.unfinished(lambda _: None)
-    assert (left.id, left.tries) == (job, 0) and left.saved
-    store.close()
