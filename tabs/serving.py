@@ -56,6 +56,7 @@ def serve(
         server_port=settings.port,
         root_path=settings.root_path,
         auth=list(accounts.items()) or None,
+        auth_message="Sign in to Easel, a Stable Diffusion studio.",
         ssl_certfile=key and str(settings.ssl_certfile),
         ssl_keyfile=key and str(key),
         ssl_keyfile_password=password.get_secret_value() if (password := settings.ssl_keyfile_password) else None,
