@@ -62,7 +62,8 @@ def is_gallery_private(settings: Settings) -> bool:
     """Whether each visitor sees their own pictures only."""
     if settings.private_gallery != "auto":
         return settings.private_gallery == "on"
-    for_others = (settings.trusted_hosts, settings.root_path, settings.auth, settings.auth_file)
+    signed_in = settings.auth or settings.auth_file or settings.sign_in != "off"
+    for_others = (settings.trusted_hosts, settings.root_path, signed_in)
     return "SPACE_ID" in os.environ or any(for_others) or not access_of(settings).is_local
 
 

@@ -18,6 +18,7 @@ from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.owners import owner_of_page
 from tabs.run import submit
+from tabs.turns import turn
 from tabs.uploads import referenced
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
@@ -62,6 +63,7 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
         try:
             async with aclosing(job.stream()) as events:
                 async for event in events:
+                    await turn()
                     yield _answer(job, event)
         finally:
             job.cancel()

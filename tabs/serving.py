@@ -1,5 +1,7 @@
 """How the page is served, and what else beside it."""
 
+import gc
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +24,20 @@ from tabs.owners import OwnerCookie
 from tabs.picture_files import OnlyPictures
 from tabs.root_path import UnderRootPath
 from tabs.signing_in import SignedInOnly
+from tabs.upload_limits import WholeUploads
 
 WAITING_EVENTS = 200
 """Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
 RUNNING_EVENTS = 1000
 """Page events that may run at once: each page or program that watches its job is one."""
+
+COLLECTING = (5_000, 10, 20)
+"""Objects made, rounds of the youngest and rounds of the middle ones, after which garbage is looked for further."""
+STATUS_SECONDS = 5.0
+"""Between what all page events that wait are told of their places; else each that begins would have all be told."""
+SWITCH_SECONDS = 0.0005
+"""For which a thread may compute before another has its turn: the one that answers has one after each look at the
+network, and others, which describe the page or read pictures, would keep it for ten times as long each time."""
 
 
 def serve(
@@ -47,7 +58,13 @@ def serve(
     gr.set_static_paths([pictures])
     accounts, key = accounts_of(settings), key_of(settings)
     kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
-    page.queue(default_concurrency_limit=None, max_size=WAITING_EVENTS, api_open=False)  # no way around the queue
+    sys.setswitchinterval(SWITCH_SECONDS)
+    page.queue(
+        status_update_rate=STATUS_SECONDS,
+        default_concurrency_limit=None,
+        max_size=WAITING_EVENTS,
+        api_open=False,  # no way around the queue
+    )
     sessions.guard(page)
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
@@ -77,6 +94,7 @@ def serve(
                 *([Middleware(HubAccount)] if settings.sign_in == "hub" else []),
                 Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
                 Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
+                Middleware(WholeUploads),
                 Middleware(OwnerCookie),
             ],
         },
@@ -93,7 +111,16 @@ def serve(
 def wait_for_stop() -> None:
     """Return once the process is told to stop, by Ctrl+C or, where that is turned into the same, by SIGTERM."""
     try:
+        _settle_memory()
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
         return
+
+
+def _settle_memory() -> None:
+    """Let the collector of garbage pass over what is there now, the libraries and the page, which stays as long as the
+    process, and look at all else less often: everybody waits for as long as that takes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTING)
