@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 from pipelines.engine.store import JobStore
 from presets.metadata import read_request
@@ -46,9 +46,10 @@ def test_jobs_go_on_after_the_program_was_killed(tmp_path: Path):
     with program(tmp_path) as (process, client):
         jobs = [client.post("/api/jobs", json={**HOUSE, "seed": seed}).json()["id"] for seed in (10, 20)]
         wait_until(lambda: client.get(f"/api/jobs/{jobs[0]}").json()["pictures"], 120)
+        children = psutil.Process(process.pid).children()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    time.sleep(1)
+    assert not psutil.wait_procs(children, timeout=5)[1], "a worker draws on while its program is gone"
     with program(tmp_path) as (_, client):
         wait_until(lambda: all(client.get(f"/api/jobs/{job}").json()["state"] == "done" for job in jobs), 120)
         pictures = client.get(f"/api/jobs/{jobs[0]}").json()["pictures"]
