@@ -60,7 +60,7 @@ def build(pictures: Pictures) -> Parts:
             stage: _stage(picture),
             panel: gr.update(visible=True),
             link: markup.download(picture.path),
-            details: markup.table(rows_of(saved)),
+            details: markup.table([*rows_of(saved), *(("Board", name) for name in picture.boards)]),
         }
 
     update(view.select, show, None, outputs)
