@@ -18,6 +18,7 @@ from presets.inputs import Inputs
 from presets.library import Library
 from presets.requests import TextToImage
 from presets.settings import Settings
+from presets.thumbnails import Thumbnails
 from tabs.command_output import PictureFiles
 from tests.full_disk import PAGE, SmallDisk, small_disk
 
@@ -87,6 +88,29 @@ def test_a_picture_whose_row_finds_no_room_is_listed_later(disk: SmallDisk):
     with disk.full(left=5 * PAGE):
         path = gallery.add(NOISE, HOUSE, {})
     assert path in [picture.path for picture in gallery.recent()]
+
+
+def test_a_gallery_on_a_full_disk_can_be_looked_at_and_says_why_it_cannot_be_changed(disk: SmallDisk):
+    path = Gallery(disk.root / "pictures").add(NOISE, HOUSE, {})
+    gallery = Gallery(disk.root / "pictures")
+    (picture,) = gallery.recent()
+    for shown in (gallery, Gallery(disk.root / "pictures")):
+        with disk.full():
+            assert [found.path for found in shown.recent()] == [found.path for found in shown.search("house")] == [path]
+            with pytest.raises(UserError, match="disk") as caught:
+                shown.star([picture.identifier], on=True)
+        assert caught.value.code == "E-DISK" and not shown.recent()[0].starred
+    gallery.star([picture.identifier], on=True)
+    assert gallery.recent()[0].starred
+
+
+def test_a_thumbnail_that_cannot_be_kept_is_shown(disk: SmallDisk):
+    Gallery(disk.root / "pictures").add(NOISE, HOUSE, {})
+    (picture,) = Gallery(disk.root / "pictures").recent()
+    thumbnails, before = Thumbnails(disk.root / "thumbnails"), disk.files
+    with disk.full():
+        shown = thumbnails.of(picture)
+    assert disk.files == before and shown == thumbnails.of(picture) and len(disk.files) == len(before) + 1
 
 
 def test_a_control_picture_that_cannot_be_kept_costs_nothing(disk: SmallDisk):
