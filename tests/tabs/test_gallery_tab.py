@@ -59,6 +59,8 @@ def test_trash_is_removed_for_good_after_its_time(tmp_path: Path):
         ({"private_gallery": "on"}, {}, True),
         ({"share": True}, {}, True),
         ({"trusted_hosts": ("easel.example",)}, {}, True),
+        ({"root_path": "/easel"}, {}, True),
+        ({"auth": ("ann:secret",)}, {}, True),
         ({}, {"SPACE_ID": "me/easel"}, True),
         ({}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, True),
     ],
