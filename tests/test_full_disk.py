@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.jobs import Failed, Saved
@@ -18,7 +20,9 @@ from presets.inputs import Inputs
 from presets.library import Library
 from presets.requests import TextToImage
 from presets.settings import Settings
+from presets.thumbnails import Thumbnails
 from tabs.command_output import PictureFiles
+from tabs.upload_limits import WholeUploads
 from tests.full_disk import PAGE, SmallDisk, small_disk
 
 NOISE = Image.effect_noise((64, 64), 90).convert("RGB")
@@ -89,6 +93,29 @@ def test_a_picture_whose_row_finds_no_room_is_listed_later(disk: SmallDisk):
     assert path in [picture.path for picture in gallery.recent()]
 
 
+def test_a_gallery_on_a_full_disk_can_be_looked_at_and_says_why_it_cannot_be_changed(disk: SmallDisk):
+    path = Gallery(disk.root / "pictures").add(NOISE, HOUSE, {})
+    gallery = Gallery(disk.root / "pictures")
+    (picture,) = gallery.recent()
+    for shown in (gallery, Gallery(disk.root / "pictures")):
+        with disk.full():
+            assert [found.path for found in shown.recent()] == [found.path for found in shown.search("house")] == [path]
+            with pytest.raises(UserError, match="disk") as caught:
+                shown.star([picture.identifier], on=True)
+        assert caught.value.code == "E-DISK" and not shown.recent()[0].starred
+    gallery.star([picture.identifier], on=True)
+    assert gallery.recent()[0].starred
+
+
+def test_a_thumbnail_that_cannot_be_kept_is_shown(disk: SmallDisk):
+    Gallery(disk.root / "pictures").add(NOISE, HOUSE, {})
+    (picture,) = Gallery(disk.root / "pictures").recent()
+    thumbnails, before = Thumbnails(disk.root / "thumbnails"), disk.files
+    with disk.full():
+        shown = thumbnails.of(picture)
+    assert disk.files == before and shown == thumbnails.of(picture) and len(disk.files) == len(before) + 1
+
+
 def test_a_control_picture_that_cannot_be_kept_costs_nothing(disk: SmallDisk):
     pictures = ControlPictures(disk.root / "control")
     with disk.full():
@@ -110,6 +137,15 @@ def test_hashes_that_cannot_be_kept_leave_those_that_were(disk: SmallDisk, caplo
     assert file.read_bytes() == before and disk.files == {file} and "could not be saved" in caplog.text
     hashes._save()
     assert len(json.loads(file.read_text())) == 101
+
+
+def test_an_upload_that_finds_no_room_is_told_so_before_any_of_it_is_written(disk: SmallDisk, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(disk.root / "uploads"))
+    client = TestClient(WholeUploads(PlainTextResponse("taken")))
+    with disk.full():
+        refused = client.post("/gradio_api/upload", content=b"a picture")
+    assert refused.status_code == 503 and "disk is full" in refused.text
+    assert client.post("/gradio_api/upload", content=b"a picture").text == "taken"
 
 
 def engine_on(disk: SmallDisk) -> LocalEngine:

@@ -1,16 +1,19 @@
 """A home: all that is written into it, again and again, and a look at whether it is whole.
 
-    python -m tests.soak.homes HOME NUMBER
+    python -m tests.soak.homes HOME COUNT
 
-writes presets, given pictures, control pictures, hashes and a gallery into HOME until it is killed. It prints a line
-once it begins; NUMBER keeps it apart from others.
+has a process write presets, given pictures, control pictures, hashes and a gallery into HOME, and kills it at a random
+moment, COUNT times.
 """
 
 import itertools
 import json
+import multiprocessing
 import random
+import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -39,7 +42,6 @@ def write_on(home: Path, number: int) -> None:
     library, inputs, control = Library(settings.presets), Inputs(settings.inputs), ControlPictures(home / "control")
     gallery = Gallery(settings.pictures)
     hashes = Hashes(home / "hashes.json", list, bool)
-    print("begun", flush=True)
     for turn in itertools.count():
         seed = OTHER_SEEDS + number * 10**5 + turn
         image = _noise(seed)
@@ -52,6 +54,18 @@ def write_on(home: Path, number: int) -> None:
         gallery.add(image, TextToImage(prompt="a house", seed=seed).resolved("tiny", image.size), {})
         if turn % 3 == 2:
             library.delete(preset.kind, preset.name)
+
+
+def kill_writers(home: Path, count: int) -> None:
+    chance, fork = random.Random(0), multiprocessing.get_context("fork")
+    for number in range(count):
+        process = fork.Process(target=write_on, args=(home, number))
+        process.start()
+        time.sleep(chance.expovariate(1 / 0.2))
+        process.kill()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            raise RuntimeError(f"a writer ended by itself ({process.exitcode})")
 
 
 def _noise(seed: int) -> Image.Image:
@@ -124,4 +138,4 @@ def _integrity_of(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_on(Path(sys.argv[1]), int(sys.argv[2]))
+    kill_writers(Path(sys.argv[1]), int(sys.argv[2]))

@@ -63,11 +63,12 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     save_folder(tiny_sd1(), home / "models/checkpoints/tiny")
     began, chance = time.monotonic(), random.Random(options.seed)
     people = People()
-    writers = threading.Thread(target=_kill_writers, args=(home, options.writer_kills, random.Random(options.seed)))
-    writers.start()
+    command = [sys.executable, "-m", "tests.soak.homes", str(home), str(options.writer_kills)]
+    writers = subprocess.Popen(command, cwd=ROOT)
     zygote = Zygote(home / "program.log") if options.quick else None
     kills = _kill(home, people, options.kills, chance, zygote)
-    writers.join()
+    if writers.wait():
+        raise RuntimeError("a writer failed by itself")
     states = _let_end(home, people)
     if zygote:
         zygote.end()
@@ -97,10 +98,10 @@ class People:
 
     def send(self, client: httpx.Client) -> None:
         """Send jobs until as many wait as should."""
-        while _count(client) < WAITING:
+        while _about(client)["waiting"] < WAITING:
             seed = next(self._seeds)
             request = {"kind": "text-to-image", "prompt": f"house {seed}", "checkpoint": "tiny", "seed": seed}
-            size = {"width": 64, "height": 64, "steps": 12, "count": PICTURES}
+            size = {"width": 64, "height": 64, "steps": 4, "count": PICTURES}
             answer = client.post("/api/jobs", json={**request, **size})
             if answer.status_code != 201:
                 time.sleep(0.5)
@@ -114,13 +115,8 @@ class People:
                 self.send(program.client)
 
 
-def _count(client: httpx.Client) -> int:
-    return len(_jobs(client, "queued")) + len(_jobs(client, "running"))
-
-
-def _jobs(client: httpx.Client, state: str) -> list[str]:
-    """The identifiers of those in this state."""
-    return [job["id"] for job in client.get("/api/jobs").json() if job["state"] == state]
+def _about(client: httpx.Client) -> dict[str, Any]:
+    return client.get("/api/about").json()
 
 
 def _kill(home: Path, people: People, count: int, chance: random.Random, zygote: Zygote | None) -> Counter[str]:
@@ -165,14 +161,22 @@ def _wait_for_a_moment(program: Program, chance: random.Random) -> None:
         time.sleep(chance.uniform(0, program.start_seconds))
         return
     end = time.monotonic() + LONGEST_WAIT
-    while time.monotonic() < end and not _running(program):
+    while time.monotonic() < end and not _is_drawing(program):
         time.sleep(0.05)
     time.sleep(chance.expovariate(1 / 0.3))
 
 
-def _running(program: Program) -> list[str]:
+def _is_drawing(program: Program) -> bool:
     try:
-        return _jobs(program.client, "running")
+        return _about(program.client)["state"] == "busy"
+    except httpx.TransportError:
+        return False
+
+
+def _running(program: Program) -> list[str]:
+    """The identifiers of the jobs that run."""
+    try:
+        return [job["id"] for job in program.client.get("/api/jobs").json() if job["state"] == "running"]
     except httpx.TransportError:
         return []
 
@@ -183,25 +187,12 @@ def _let_end(home: Path, people: People) -> Counter[str]:
     try:
         while not program.answers:
             time.sleep(0.1)
-        while _count(program.client):
+        while (about := _about(program.client))["waiting"] or about["state"] != "ready":
             time.sleep(0.5)
         answers = [program.client.get(f"/api/jobs/{job}", headers=SECRET) for job in people.accepted]
         return Counter(answer.json()["state"] if answer.status_code == 200 else "unknown" for answer in answers)
     finally:
         program.end()
-
-
-def _kill_writers(home: Path, count: int, chance: random.Random) -> None:
-    """A process that writes, killed and started again."""
-    for number in range(count):
-        command = [sys.executable, "-m", "tests.soak.homes", str(home), str(number)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()  # it has begun
-        time.sleep(chance.expovariate(1 / 0.15))
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 if __name__ == "__main__":

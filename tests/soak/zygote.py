@@ -31,8 +31,9 @@ import pipelines.runners
 import tabs.http_api
 import tabs.page
 import tabs.serving
+import tests.checkpoints
 
-LOADED = (diffusers, gradio, torch, transformers, pipelines, tabs)
+LOADED = (diffusers, gradio, torch, transformers, pipelines, tabs, tests.checkpoints)
 """What a program begins with here."""
 
 
