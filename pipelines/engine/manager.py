@@ -276,13 +276,14 @@ class PipelineManager:
             self._cache.forget(key)
 
     def read_ahead(self, name: str) -> None:
-        """Bring the files of the checkpoint `name` into the system's memory for files, if it is not loaded. Any thread
-        may call it. Lasts as long as the reading, and does nothing where that is not possible."""
+        """Bring the files of the checkpoint `name` into the system's memory for files, if it is not loaded; slowly
+        while another is in use. Any thread may call it. Lasts as long as the reading, and does nothing where that is
+        not possible."""
         with contextlib.suppress(UserError, BrokenFile, OSError):
             model = self._catalog.find(name)
             if model.path is not None and self._cache.get(self._key(model)) is None:
                 for path in files_read(model):
-                    read_ahead(path)
+                    read_ahead(path, self._cache.is_used)
 
     def release(self) -> None:
         """Forget all components that no use holds and nobody wants kept, and what is kept for the next use of LoRAs."""
