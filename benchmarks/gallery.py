@@ -198,7 +198,7 @@ def _serve(home: Path) -> None:
     engine, library, pictures = LocalEngine(settings), Library(), pictures_of(settings)
     page = build_page(engine, library, pictures=pictures)
     routes = http_api.routes(engine, library, access_of(settings), pictures)
-    print("address", serve(page, settings, pictures=settings.pictures, routes=routes, block=False), flush=True)
+    print("address", serve(page, settings, pictures=settings.pictures, routes=routes), flush=True)
     threading.Event().wait()
 
 

@@ -5,7 +5,6 @@ picture. Pictures are (height, width, 3) arrays of red, green and blue from 0 to
 """
 
 import sys
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from pipelines.engine.errors import PreprocessorRefused
+from pipelines.engine.headers import BrokenFile
 from pipelines.engine.out_of_memory import is_out_of_memory
+from pipelines.engine.pickles import UnsafeFile, check_zip
 from presets.preprocessors import PreprocessSettings
 
 Pixels = np.ndarray
@@ -84,15 +85,17 @@ def _open_package() -> None:
 def _read(path: Path) -> Any:
     """What a file of PyTorch holds; nothing in it is run. Raises `PreprocessorRefused`."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise PreprocessorRefused(path.name, "it could unfold to any size", "E-MODEL-UNSAFE")
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        if is_zip:
+            check_zip(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UnsafeFile as problem:
+        raise PreprocessorRefused(path.name, str(problem), "E-MODEL-UNSAFE") from problem
     except UnpicklingError as problem:
         reason = "it contains code, or is no PyTorch file"
         raise PreprocessorRefused(path.name, reason, "E-MODEL-UNSAFE") from problem
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as problem:
+    except (BrokenFile, RuntimeError, EOFError, ValueError) as problem:
         if is_out_of_memory(problem):
             raise
         raise PreprocessorRefused(path.name, "it is cut off or no PyTorch file; get it anew") from problem

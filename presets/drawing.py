@@ -195,6 +195,10 @@ class Drawing(Request):
         return self.canvas
 
     @property
+    def work(self) -> float:
+        return super().work * self.steps
+
+    @property
     def caption(self) -> str:
         return self.prompt
 
@@ -251,6 +255,10 @@ class Redrawing(Drawing, FromPicture):
             told = f"The picture is {given[0]} × {given[1]} pixels; it is drawn at {drawn[0]} × {drawn[1]}."
             resolved._told = (*resolved._told, told)
         return resolved
+
+    @property
+    def work(self) -> float:
+        return super().work * self.strength
 
     @property
     def _given_size(self) -> tuple[int, int] | None:

@@ -89,6 +89,13 @@ class Request(BaseModel):
         return self.picture_size
 
     @property
+    def work(self) -> float:
+        """What this (settled) request costs, in pixels x steps: jobs of one kind and checkpoint take a like time for as
+        much of it."""
+        width, height = self.canvas
+        return max(1.0, self.picture_count * width * height)
+
+    @property
     def caption(self) -> str:
         """What its pictures show, in words."""
         return self.title

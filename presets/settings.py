@@ -7,12 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from presets.errors import UserError, shortened
 
 SETTINGS_FILE = "settings.json"
+SECRETS = frozenset({"auth", "ssl_keyfile_password"})
+"""Settings whose values are shown nowhere."""
 
 
 def _folders(value: Any) -> Any:
@@ -23,6 +25,11 @@ def _folders(value: Any) -> Any:
 def _names(value: Any) -> Any:
     """In the environment names are written with commas between them."""
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+def _lines(value: Any) -> Any:
+    """In the environment passwords, which may hold any sign, are written with line ends between them."""
+    return tuple(filter(None, value.splitlines())) if isinstance(value, str) else value
 
 
 def _expanded(path: Path) -> Path:
@@ -61,6 +68,25 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         default=(), description="More names under which the page is reached, as behind a proxy."
     )
+    root_path: str | None = Field(
+        default=None,
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="Path under which a reverse proxy serves the page, such as /easel; else GRADIO_ROOT_PATH or none.",
+    )
+    auth: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_lines)] = Field(
+        default=(), description="Who may come in, as name:password; all may, if nobody is named here or in auth_file."
+    )
+    auth_file: Folder | None = Field(
+        default=None, description="A file of such lines, so that no password stands on the command line."
+    )
+    sign_in: Literal["off", "hub"] = Field(
+        default="off",
+        description="Let a Space's visitors sign in with their Hugging Face account, so that their jobs are theirs on "
+        "every device.",
+    )
+    ssl_certfile: Folder | None = Field(default=None, description="Certificate (PEM): the page is served over HTTPS.")
+    ssl_keyfile: Folder | None = Field(default=None, description="Its private key, where it is in another file.")
+    ssl_keyfile_password: SecretStr | None = Field(default=None, description="Password of that key.")
     share: bool = Field(default=False, description="Open a public link through Gradio's servers.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Device that draws.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
@@ -100,20 +126,38 @@ class Settings(BaseSettings):
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
     user_limit: int = Field(default=200, ge=1, description="Jobs of one user that may wait; more are refused.")
+    work_limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="Megapixel-steps (pixels x steps / 1,000,000) that one user may have drawn in an hour; more are "
+        "refused. Unlimited if unset.",
+    )
     left_jobs: Literal["finish", "cancel"] = Field(
         default="finish", description="What becomes of a running job whose page was closed."
     )
     patience: float = Field(
         default=60.0, ge=0, description="Seconds that a waiting job stays once its page was closed, unless it is kept."
     )
+    shutdown_grace: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a running job has to come to its end once the program is told to stop; a longer one "
+        "goes on at the next start.",
+    )
     pixel_limit: int = Field(default=2048 * 2048, ge=64 * 64, description="Pixels of one picture at most.")
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
     )
+    mcp: bool = Field(
+        default=False,
+        description="Offer every kind of request as a tool at /mcp, to assistants that speak the Model Context "
+        "Protocol; needs pip install 'easel[mcp]'.",
+    )
     manage_models: bool = Field(
         default_factory=lambda: "SPACE_ID" not in os.environ,
-        description="Let visitors of the page load and unload models and change presets; not on a Hugging Face Space "
-        "unless set.",
+        description="Let visitors of the page load and unload models, have new ones fetched from the Hugging Face Hub, "
+        "and change presets; not on a Hugging Face Space unless set.",
     )
     private_gallery: Literal["auto", "on", "off"] = Field(
         default="auto",

@@ -77,6 +77,10 @@ class TextToImage(Drawing):
         return width, height
 
     @property
+    def work(self) -> float:
+        return super().work + (self.drawn_on().work * self.hires_strength if self.is_drawn_on else 0.0)
+
+    @property
     def largest_canvas(self) -> tuple[int, int]:
         return self.picture_size
 

@@ -53,7 +53,8 @@ class Access:
 def access_of(settings: Settings) -> Access:
     """As the server will listen: without a host it is the machine's own address, unless the platform names one."""
     host = settings.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    trusted = (*settings.trusted_hosts, *filter(None, [os.environ.get("SPACE_HOST")]))
+    of_space = map(str.strip, os.environ.get("SPACE_HOST", "").split(","))  # several with a domain of its own
+    trusted = (*settings.trusted_hosts, *filter(None, of_space))
     return Access(trusted, is_local=host in LOOPBACK and not settings.share, is_shared=settings.share)
 
 
@@ -61,7 +62,9 @@ def is_gallery_private(settings: Settings) -> bool:
     """Whether each visitor sees their own pictures only."""
     if settings.private_gallery != "auto":
         return settings.private_gallery == "on"
-    return "SPACE_ID" in os.environ or bool(settings.trusted_hosts) or not access_of(settings).is_local
+    signed_in = settings.auth or settings.auth_file or settings.sign_in != "off"
+    for_others = (settings.trusted_hosts, settings.root_path, signed_in)
+    return "SPACE_ID" in os.environ or any(for_others) or not access_of(settings).is_local
 
 
 class OwnPagesOnly:

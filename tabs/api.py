@@ -18,6 +18,7 @@ from presets.requests import KINDS, AnyRequest
 from tabs.output import record
 from tabs.owners import owner_of_page
 from tabs.run import submit
+from tabs.turns import turn
 from tabs.uploads import referenced
 
 Answer = tuple[list[dict[str, Any]], dict[str, Any]]
@@ -62,6 +63,7 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
         try:
             async with aclosing(job.stream()) as events:
                 async for event in events:
+                    await turn()
                     yield _answer(job, event)
         finally:
             job.cancel()
@@ -138,7 +140,7 @@ def _add_list(name: str, entries: Callable[[], list[dict[str, Any]]], schema: di
 def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
     whole = kind.model_json_schema()
-    properties = _inlined(whole["properties"], whole.get("$defs", {}))
+    properties = inlined(whole["properties"], whole.get("$defs", {}))
     pictures = {name: _file_schema() | _words_of(properties[name]) for name in picture_fields(kind)}
     for name, fields in parts_with_pictures(kind).items():
         own = properties[name]["items"]["properties"]
@@ -148,7 +150,7 @@ def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
 
 def _file_schema() -> dict[str, Any]:
     file = gr.FileData.model_json_schema()
-    return _inlined(file, file.get("$defs", {}))
+    return inlined(file, file.get("$defs", {}))
 
 
 def _words_of(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,16 +158,16 @@ def _words_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: schema[key] for key in ("label", "description", "default") if key in schema}
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+def inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     """`schema` with every `$ref` replaced by what it points at; without the one key that Gradio's clients trip over."""
     if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
+        return [inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+        return inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
     kept = {key: part for key, part in schema.items() if key != "additionalProperties"}
-    return {key: _inlined(part, definitions) for key, part in kept.items()}
+    return {key: inlined(part, definitions) for key, part in kept.items()}
 
 
 def _parameter(schema: dict[str, Any]) -> Api:

@@ -3,12 +3,14 @@
 Gradio answers an unknown endpoint or name with HTTP 500, and leaves out values that are too many without a word.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +22,11 @@ from tabs.uploads import stood_in
 
 _CALL = re.compile(r".*/gradio_api/(?:call(?P<named>/v2)?|run|api)/(?P<name>[^/]+)/?")
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
+
+
+AT_ONCE = 8
+"""Calls that are being accepted. Each takes some milliseconds of the event loop, in many parts; of hundreds at once the
+parts would stand before those of every other request."""
 
 
 class UnreadableCall(UserError):
@@ -45,6 +52,7 @@ class CheckedCalls:
         self.kinds = kinds
         self.lists = lists
         self.indexes = indexes
+        self.turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -53,6 +61,8 @@ class CheckedCalls:
         try:
             body = await read_body(HttpRequest(scope, receive), BODY_LIMIT)
             self._check(path, body)
+        except ClientDisconnect:
+            return None
         except BodyTooLarge as problem:
             return await _refusal(413, str(problem))(scope, receive, send)
         except InvalidField as problem:
@@ -61,7 +71,8 @@ class CheckedCalls:
             return await _refusal(400, str(problem))(scope, receive, send)
         except UnknownEndpoint as problem:
             return await _refusal(404, str(problem))(scope, receive, send)
-        return await self.app(scope, _replayed(body, receive), send)
+        async with self.turns:
+            return await self.app(scope, replayed(body, receive), send)
 
     def _check(self, path: str, body: bytes) -> None:
         """Raises `UnreadableCall`, `UnknownEndpoint` or `InvalidField`. The page's own events have other names."""
@@ -129,7 +140,7 @@ def _refusal(status: int, detail: Any) -> JSONResponse:
     return JSONResponse({"detail": detail}, status_code=status)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """`receive` for the application behind: `body`, which has been read, then what comes after it."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -14,14 +14,16 @@ from presets.errors import UserError, shortened
 from presets.parts import part_of
 from presets.request import Request
 from presets.requests import KINDS, AnyRequest
-from presets.settings import Settings, load_settings
+from presets.settings import SECRETS, Settings, load_settings
 
 if TYPE_CHECKING:
     from pipelines.engine.jobs import Engine
 
 _PAGE_ONLY = frozenset(
     {
-        *("host", "port", "share", "trusted_hosts", "manage_models", "user_limit", "left_jobs", "patience"),
+        *("host", "port", "root_path", "trusted_hosts", "share", "mcp", "manage_models"),
+        *("auth", "auth_file", "sign_in", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password"),
+        *("user_limit", "work_limit", "left_jobs", "patience", "shutdown_grace"),
         *("private_gallery", "trash_hours"),
     }
 )
@@ -81,7 +83,8 @@ def read_settings(arguments: Arguments) -> Settings:
         detail = error.errors(include_url=False)[0]
         name = str(detail["loc"][0]) if detail["loc"] else ""
         reason = detail["msg"][0].lower() + detail["msg"][1:]
-        message = f"The setting {name} cannot be {shortened(detail['input'])}: {reason}."
+        value = "that" if name in SECRETS else shortened(detail["input"])
+        message = f"The setting {name} cannot be {value}: {reason}."
         raise UserError(message, code="E-SETTINGS", field=name) from None
     except (OSError, ValueError) as error:
         raise UserError(f"The settings cannot be read: {error}", code="E-SETTINGS") from None

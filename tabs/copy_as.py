@@ -11,12 +11,14 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from starlette.requests import HTTPConnection
 
 from presets.checks import field_extra
 from presets.parts import with_pictures
 from presets.requests import AnyRequest
 from tabs import markup
 from tabs.output import Output, Pictures
+from tabs.owners import user_of
 from tabs.updates import update
 
 _COPY = """element.addEventListener('click', (event) => {
@@ -38,7 +40,10 @@ def build(output: Output) -> None:
     def shown(request: gr.Request, pictures: Pictures, selected: int) -> str:
         if selected >= len(pictures):
             return ""
-        return "".join(_section(*each) for each in snippets(pictures[selected].request, address_of(request)).items())
+        connection = request.request
+        assert connection is not None
+        found = snippets(pictures[selected].request, address_of(connection), user_of(connection))
+        return "".join(_section(*each) for each in found.items())
 
     inputs: list[Component] = [output.pictures, output.selected]
     update(output.details.change, shown, inputs, place)
@@ -49,47 +54,48 @@ def _section(title: str, code: str) -> str:
     return markup.section(title, f"<div>{button}<pre><code>{html.escape(code)}</code></pre></div>")
 
 
-def address_of(request: gr.Request) -> str:
+def address_of(connection: HTTPConnection) -> str:
     """Where the browser finds this page, with a slash at its end."""
-    connection = request.request
-    assert connection is not None
-    scheme = connection.headers.get("x-forwarded-proto", connection.url.scheme).partition(",")[0]
-    return f"{connection.base_url.replace(scheme=scheme)}"
+    scheme = connection.headers.get("x-forwarded-proto", connection.url.scheme).partition(",")[0].strip()
+    host = connection.headers.get("x-forwarded-host", connection.url.netloc).partition(",")[0].strip()
+    return f"{connection.base_url.replace(scheme=scheme, netloc=host)}"
 
 
-def snippets(request: AnyRequest, address: str) -> dict[str, str]:
-    """By title: what makes the pictures of a resolved request again on the server at `address`."""
+def snippets(request: AnyRequest, address: str, user: str = "") -> dict[str, str]:
+    """By title: what makes the pictures of a resolved request again on the server at `address`, where `user` signs
+    in, if one is named; passwords are asked for."""
     values = request.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
     endpoint = f"/{request.kind.replace('-', '_')}"
     return {
-        "Python": _python(values, endpoint, address),
-        "JavaScript": _javascript(values, endpoint, address),
-        "curl": _curl({"kind": request.kind, **values}, address),
+        "Python": _python(values, endpoint, address, user),
+        "JavaScript": _javascript(values, endpoint, address, user),
+        "curl": _curl({"kind": request.kind, **values}, address, user),
         "Command line": _command(request, values),
     }
 
 
-def _python(values: Mapping[str, Any], endpoint: str, address: str) -> str:
+def _python(values: Mapping[str, Any], endpoint: str, address: str, user: str) -> str:
     lines = "".join(f"    {name}={value!r},\n" for name, value in values.items())
     return (
-        "from gradio_client import Client\n\n"
-        f"client = Client({address!r})\n"
+        f"{'from getpass import getpass' if user else ''}\n\n".lstrip() + "from gradio_client import Client\n\n"
+        f"client = Client({address!r}{f', auth=({user!r}, getpass())' if user else ''})\n"
         f"pictures, record = client.predict(\n{lines}    api_name={endpoint!r},\n)\n"
         "print(pictures)\n"
     )
 
 
-def _javascript(values: Mapping[str, Any], endpoint: str, address: str) -> str:
+def _javascript(values: Mapping[str, Any], endpoint: str, address: str, user: str) -> str:
+    options = f", {{ auth: [{json.dumps(user)}, process.env.EASEL_PASSWORD] }}" if user else ""
     return (
         'import { Client } from "@gradio/client";\n\n'
-        f"const easel = await Client.connect({json.dumps(address)});\n"
+        f"const easel = await Client.connect({json.dumps(address)}{options});\n"
         f"const {{ data }} = await easel.predict({json.dumps(endpoint)}, {json.dumps(values, indent=2)});\n"
         "console.log(data[0].map((picture) => picture.url));\n"
     )
 
 
-def _curl(body: Mapping[str, Any], address: str) -> str:
-    url = shlex.quote(f"{address}api/jobs?wait=600")
+def _curl(body: Mapping[str, Any], address: str, user: str) -> str:
+    url = shlex.quote(f"{address}api/jobs?wait=600") + (f" -u {shlex.quote(user)}" if user else "")
     return f"curl {url} -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}\n"
 
 

@@ -230,8 +230,9 @@ grid.addEventListener("scroll", fillScreen, { passive: true });
 
 // What was made meanwhile is looked for whenever the tab is opened.
 async function lookAgain() {
+  const isFirst = list.question === null, listed = isFirst ? load(true) : null;
   loadChoices().catch(() => {});
-  if (list.question === null) return load(true);
+  if (isFirst) return listed;
   const page = await ask(`?search=${encodeURIComponent(question())}`).catch(() => null);
   const isSame = page && page.total === list.total && page.pictures.every(({ id }) => list.entries.has(id));
   if (!isSame) await load(true);

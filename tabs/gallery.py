@@ -41,9 +41,10 @@ def build(pictures: Pictures) -> Parts:
         with gr.Column(scale=5, min_width=280):
             stage = gr.HTML(markup.empty_stage(EMPTY), elem_id="gallery-stage")
             with gr.Column(visible=False, elem_id="gallery-chosen") as panel:
+                link = gr.HTML(elem_id="gallery-download-picture")
                 targets = gr.Row(elem_classes="picture-actions send-targets")
                 details = gr.HTML(elem_id="gallery-details")
-    outputs: list[Block] = [chosen, stage, panel, details]
+    outputs: list[Block] = [chosen, stage, panel, link, details]
 
     def show(request: gr.Request, event: gr.SelectData) -> Updates:
         picture = _own(pictures, str(event.value), request)
@@ -54,6 +55,7 @@ def build(pictures: Pictures) -> Parts:
             chosen: (saved,),
             stage: _stage(picture),
             panel: gr.update(visible=True),
+            link: markup.download(picture.path),
             details: markup.table(rows_of(saved)),
         }
 

@@ -5,16 +5,15 @@ SKELETON = """
   <form class="gallery-filters" role="search">
     <input type="search" name="search" maxlength="2000" aria-label="Search" autocomplete="off" spellcheck="false"
       placeholder="Search: words of the prompt, seed:7, size:512x768, sampler:euler …">
+    <button type="reset">Clear</button>
     <select name="view" aria-label="Which pictures">
       <option value="">All pictures</option><option value="starred">Starred</option>
       <optgroup label="Boards" data-choices="boards" hidden></optgroup>
       <option value="trash">Trash</option>
     </select>
     <select name="checkpoint" aria-label="Checkpoint"><option value="">Any checkpoint</option></select>
-    <select name="lora" aria-label="LoRA"><option value="">With or without LoRA</option></select>
-    <label>From <input type="date" name="after"></label>
-    <label>to <input type="date" name="until"></label>
-    <button type="reset">Clear</button>
+    <select name="lora" aria-label="LoRA"><option value="">Any or no LoRA</option></select>
+    <div><label>From <input type="date" name="after"></label><label>to <input type="date" name="until"></label></div>
   </form>
   <p class="gallery-problem" role="alert" hidden></p>
   <div class="gallery-bar" role="toolbar" aria-label="Do with the selected pictures">

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from pipelines.engine.jobs import LAST_EVENTS, Event, Job
 from tabs.http_views import event_view
+from tabs.turns import turn
 
 PAUSE_SECONDS = 15.0
 """After which an empty line tells that the stream still stands."""
@@ -25,6 +26,7 @@ async def server_sent(job: Job, first: int, run: str, base: str) -> AsyncGenerat
             if event is None:
                 yield ":\n\n"
                 continue
+            await turn()
             number = LAST if isinstance(event, LAST_EVENTS) else index
             yield f"id: {run}-{number}\nevent: {event.type}\ndata: {json.dumps(event_view(job, event, base))}\n\n"
             index += 1

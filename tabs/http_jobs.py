@@ -17,6 +17,7 @@ from tabs.http_events import first_after, server_sent
 from tabs.http_requests import BODY_LIMIT, kept_file, read_body, request_of
 from tabs.http_views import JobView, UnknownJob, job_view
 from tabs.owners import owner_of
+from tabs.turns import turn
 
 WAIT_LIMIT = 600.0
 """Seconds."""
@@ -114,7 +115,7 @@ async def _ended(job: Job, seconds: float) -> None:
     async def watch() -> None:
         async with aclosing(job.stream()) as events:
             async for _ in events:
-                pass
+                await turn()
 
     if seconds:
         with suppress(asyncio.TimeoutError):

@@ -38,7 +38,6 @@ def add_pictures(app: FastAPI, pictures: Pictures) -> None:
     ) -> PicturePage:
         """The newest first."""
         owner = pictures.owner(request)
-        pictures.sweep()
         listed = gallery.search(search, owner=owner, after=after, limit=limit)
         total = None if after else gallery.count(search, owner=owner)
         response.headers["cache-control"] = "no-store"

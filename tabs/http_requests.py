@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -43,7 +44,11 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
 
 def request_of(body: bytes, inputs: Inputs) -> AnyRequest:
     """The request that a JSON body holds, its pictures kept. Raises `UserError`."""
-    values = json_object(body)
+    return request_from(json_object(body), inputs)
+
+
+def request_from(values: Mapping[str, Any], inputs: Inputs) -> AnyRequest:
+    """The request of `values`, told by `kind`, its pictures (references, or base64) kept. Raises `UserError`."""
     kind = KINDS.get(values.get("kind", "")) if isinstance(values.get("kind"), str) else None
     if kind is None:
         raise InvalidField(

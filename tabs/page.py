@@ -45,15 +45,23 @@ TABS = {
 
 
 def build_page(
-    engine: Engine, library: Library | None = None, *, manage_models: bool = True, pictures: Pictures | None = None
+    engine: Engine,
+    library: Library | None = None,
+    *,
+    manage_models: bool = True,
+    pictures: Pictures | None = None,
+    hub_sign_in: bool = False,
 ) -> gr.Blocks:
     """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
 
-    `manage_models` lets visitors load and unload models, and change the presets; with `pictures` there is a gallery.
+    `manage_models` lets visitors load and unload models, and change the presets; with `pictures` there is a gallery;
+    `hub_sign_in` lets them sign in with their Hugging Face account.
     """
     library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(_HEADER, elem_id="easel-header")
+        if hub_sign_in:
+            gr.LoginButton(size="sm", elem_id="hub-sign-in")
         state = gr.HTML(elem_id="engine-state")
         with gr.Tabs(elem_id="tabs") as tabs:
             made, rows = [], []

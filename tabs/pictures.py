@@ -1,5 +1,8 @@
 """The gallery as visitors may use it: whose pictures each sees, and when the trash is emptied."""
 
+import logging
+import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 
@@ -13,8 +16,12 @@ from presets.thumbnails import Thumbnails
 from tabs.access import is_gallery_private
 from tabs.owners import is_told, owner_of
 
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 300.0
 """Between looks for what has lain in the trash for long enough."""
+FIRST_SECONDS = 20.0
+"""Until the first look, which may make the gallery's list anew: so long the program has better things to do."""
+
+_log = logging.getLogger("easel.gallery")
 
 
 class PicturesPrivate(UserError):
@@ -35,7 +42,6 @@ class Pictures:
         self.thumbnails = thumbnails
         self.is_private = is_private
         self._trash_seconds = trash_seconds
-        self._swept = 0.0
 
     def owner(self, request: HTTPConnection) -> str | None:
         """Whose pictures a visitor may see and change; None for everyone's. Raises `PicturesPrivate`."""
@@ -45,17 +51,28 @@ class Pictures:
             raise PicturesPrivate
         return owner_of(request)
 
+    def watch(self) -> None:
+        """From now on `sweep` every so often, as long as the process lives."""
+        threading.Thread(target=self._watch, name="easel-trash", daemon=True).start()
+
     def sweep(self) -> None:
-        """Remove for good, now and then, what was deleted long enough ago."""
-        if time.monotonic() > self._swept + SWEEP_SECONDS:
-            self._swept = time.monotonic()
-            self._forget(self.gallery.purge(time.time() - self._trash_seconds))
+        """Remove for good what was deleted long enough ago."""
+        self._forget(self.gallery.purge(time.time() - self._trash_seconds))
 
     def empty_trash(self, owner: str | None) -> int:
         """Remove for good what `owner` has deleted; how many."""
         gone = self.gallery.purge(time.time() + 1, owner=owner)
         self._forget(gone)
         return len(gone)
+
+    def _watch(self) -> None:
+        time.sleep(FIRST_SECONDS)
+        while True:
+            try:
+                self.sweep()
+            except (sqlite3.Error, OSError) as error:
+                _log.error("The gallery's trash could not be emptied: %s", error)
+            time.sleep(SWEEP_SECONDS)
 
     def _forget(self, pictures: Sequence[Picture]) -> None:
         for picture in pictures:

@@ -30,6 +30,7 @@ from tabs import markup
 from tabs.form import Form
 from tabs.output import Output, Pictures, Updates
 from tabs.owners import owner_of_page
+from tabs.turns import turn
 from tabs.updates import on_page_load
 
 PROGRESS_SECONDS = 0.05
@@ -177,6 +178,7 @@ async def _paced(job: Job) -> AsyncGenerator[Event, None]:
                 if now - drawn < PROGRESS_SECONDS and event.preview is None and event.step < event.steps:
                     continue
                 drawn = now
+            await turn()
             yield event
 
 

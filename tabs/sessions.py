@@ -6,11 +6,13 @@ for all sessions and for good.
 
 For every new session Gradio describes each component of the page anew, with its JSON schemas, on the event loop: for a
 page of 900 that is a tenth of a second, and a megabyte that stays. It needs that for links to a page's state alone,
-which this page does not offer.
+which this page does not offer. It also lists all components anew; of a thousand such lists the collector of garbage
+looks through every entry, and holds up everybody for as long.
 """
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -39,7 +41,26 @@ class _PageConfig(BlocksConfig):
     def __copy__(self) -> BlocksConfig:
         copied = super().__copy__()
         copied.__class__ = _SessionConfig
+        copied.blocks = _Own(self.blocks)
         return copied
+
+
+class _Own(dict[int, Any]):
+    """A session's own components, found before those of the page. Only these are gone through: what Gradio does with
+    all of a session's components, it does with those that were made for it."""
+
+    def __init__(self, of_the_page: Mapping[int, Any]):
+        super().__init__()
+        self._of_the_page = of_the_page
+
+    def __missing__(self, key: int) -> Any:
+        return self._of_the_page[key]
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self._of_the_page
+
+    def get(self, key: int, default: Any = None) -> Any:
+        return super().get(key, self._of_the_page.get(key, default))
 
 
 class _SessionConfig(BlocksConfig):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,24 +11,20 @@ from pathlib import Path
 
 import httpx
 
+from pipelines.engine.store import JobStore
 from presets.metadata import read_request
+from tests.proxies import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 HOUSE = {"kind": "text-to-image", "prompt": "a red house", "steps": 20, "count": 3}
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 @contextmanager
-def program(home: Path) -> Iterator[tuple[subprocess.Popen, httpx.Client]]:
-    """`python app.py` over `home`, and a client of it."""
+def program(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen, httpx.Client]]:
+    """`python app.py` over `home` with `options`, and a client of it."""
     port = free_port()
-    command = [sys.executable, "app.py", "--home", str(home), "--port", str(port), "--threads", "1"]
+    command = [sys.executable, "app.py", "--home", str(home), "--port", str(port), "--threads", "1", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
@@ -60,3 +55,32 @@ def test_jobs_go_on_after_the_program_was_killed(tmp_path: Path):
         assert client.get(pictures[2]["url"]).headers["content-type"] == "image/png"
     seeds = sorted(read_request(path).request.seed for path in (tmp_path / "pictures").rglob("*.png"))
     assert seeds == [10, 11, 12, 20, 21, 22]
+
+
+def test_told_to_stop_the_program_finishes_the_running_job_and_keeps_the_others(tmp_path: Path):
+    with program(tmp_path, "--shutdown-grace", "100") as (process, client):
+        job, other = (client.post("/api/jobs", json={**HOUSE, "seed": seed}).json()["id"] for seed in (10, 20))
+        wait_until(lambda: client.get(f"/api/jobs/{job}").json()["state"] == "running", 120)
+        process.terminate()
+        wait_until(lambda: client.get("/health").status_code == 503)
+        refused = client.post("/api/jobs", json=HOUSE)
+        assert (refused.status_code, refused.json()["code"]) == (503, "E-BUSY")
+        ended = client.get(f"/api/jobs/{job}/events").text  # to its last event
+        assert ended.count("event: saved") == 3 and "event: finished" in ended
+        assert process.wait(60) == 0
+    store = JobStore(tmp_path / "jobs" / "1.sqlite")
+    assert [job.id for job in store.unfinished(lambda _: None)] == [other]
+    assert store.get(job).state == "done"
+    store.close()
+
+
+def test_what_takes_longer_than_the_grace_goes_on_at_the_next_start(tmp_path: Path):
+    with program(tmp_path, "--shutdown-grace", "0") as (process, client):
+        job = client.post("/api/jobs", json={**HOUSE, "steps": 40, "count": 8}).json()["id"]
+        wait_until(lambda: client.get(f"/api/jobs/{job}").json()["pictures"], 120)
+        process.terminate()
+        assert process.wait(30) == 0
+    store = JobStore(tmp_path / "jobs" / "1.sqlite")
+    (left,) = store.unfinished(lambda _: None)
+    assert (left.id, left.tries) == (job, 0) and left.saved
+    store.close()

@@ -14,20 +14,13 @@ class Costs:
 
     def learn(self, request: AnyRequest, seconds: float) -> None:
         """A job of `request` took `seconds`."""
-        rate, known = seconds / work_of(request), self._rates.get(_key(request))
+        rate, known = seconds / request.work, self._rates.get(_key(request))
         self._rates[_key(request)] = rate if known is None else known + SHARE_OF_NEW * (rate - known)
 
     def expected(self, request: AnyRequest) -> float | None:
         """The seconds that a job of `request` will take; None where no like one has ended yet."""
         rate = self._rates.get(_key(request))
-        return None if rate is None else rate * work_of(request)
-
-
-def work_of(request: AnyRequest) -> float:
-    """In units that jobs of one kind and checkpoint need a like time for: steps x pixels."""
-    width, height = request.canvas
-    steps = max(1.0, getattr(request, "steps", 1) * getattr(request, "strength", 1.0))
-    return max(1.0, request.picture_count * steps * width * height)
+        return None if rate is None else rate * request.work
 
 
 def _key(request: AnyRequest) -> tuple[str, str]:

@@ -16,12 +16,16 @@ from safetensors import SafetensorError, safe_open
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import EmbeddingRefused
+from pipelines.engine.headers import BrokenFile, read_header
 from pipelines.engine.model import identity_of
 
 FOLDER = "embeddings"
 BEYOND = 2**24
 """The first number that stands for a vector; no vocabulary is as large."""
 MOST_VECTORS = 75
+WIDEST = 16_384
+"""Numbers of one vector; the widest text encoders have a quarter of it."""
+MOST_TENSORS = 16
 
 _BY_ENCODER = (("clip_l", "emb_params"), ("clip_g",))
 """What the tensor for the first and the second text encoder is called where files call it something known."""
@@ -71,16 +75,20 @@ class Embeddings:
             if identity not in self._known:
                 self._known[identity] = Embedding(word, identity, _tensors(word, path))
             return self._known[identity]
+        except BrokenFile as problem:
+            raise EmbeddingRefused(word, str(problem)) from problem
         except (OSError, SafetensorError, ValueError) as problem:
             raise EmbeddingRefused(word, "its file cannot be read as safetensors") from problem
 
 
 def _tensors(word: str, path: Any) -> dict[str, torch.Tensor]:
+    shapes = read_header(path).shapes
+    fitting = [name for name, shape in shapes.items() if len(shape) in (1, 2)]
+    if not fitting or any(len(shapes[name]) == 2 and shapes[name][0] > MOST_VECTORS for name in fitting):
+        raise EmbeddingRefused(word, f"it is none: it should hold at most {MOST_VECTORS} vectors")
+    if len(fitting) > MOST_TENSORS or any(shapes[name][-1] > WIDEST for name in fitting):
+        raise EmbeddingRefused(word, f"it is none: its vectors should have at most {WIDEST:,} numbers")
     with safe_open(path, framework="pt") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        fitting = [name for name, shape in shapes.items() if len(shape) in (1, 2)]
-        if not fitting or any(len(shapes[name]) == 2 and shapes[name][0] > MOST_VECTORS for name in fitting):
-            raise EmbeddingRefused(word, f"it is none: it should hold at most {MOST_VECTORS} vectors")
         tensors = {name: torch.atleast_2d(file.get_tensor(name)).clone() for name in fitting}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise EmbeddingRefused(word, "it holds numbers that are none (NaN or infinity)", code="E-NAN")

@@ -30,10 +30,12 @@
     +-- WorkerDied            the worker process ended during the job  E-WORKER
     +-- Busy                  the queue is full                        E-BUSY
     +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
+    +-- TooMuchWork           one user had drawn enough for an hour    E-QUOTA
 
 `Cancelled` is no error of the person's and stands apart.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -273,3 +275,23 @@ class Busy(UserError):
 
 class TooManyJobs(UserError):
     code = "E-QUOTA"
+
+
+class TooMuchWork(UserError):
+    """`work`, what is `left` and the `limit` in megapixel-steps; `seconds` until it may be drawn, None for never."""
+
+    code = "E-QUOTA"
+
+    def __init__(self, work: float, left: float, limit: float, seconds: float | None):
+        when = "choose fewer steps, pictures or pixels"
+        if seconds is not None:
+            minutes = max(1, math.ceil(seconds / 60))
+            when = f"it can be drawn in {minutes} minute{'s' if minutes > 1 else ''}"
+        super().__init__(
+            f"This takes {_amount(work)} megapixel-steps, and {_amount(max(0.0, left))} are left of the "
+            f"{_amount(limit)} that you may have drawn in an hour: {when}."
+        )
+
+
+def _amount(work: float) -> str:
+    return f"{work:,.0f}" if work >= 100 else f"{work:.3g}"

@@ -3,7 +3,6 @@
 Format: eight bytes of length (little endian), that many bytes of JSON, then the tensors one after the other.
 """
 
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -11,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HEADER_LIMIT = 8 * 2**20
+from pipelines.engine import plain_json
+
+HEADER_LIMIT = 6 * 2**20
 """Bytes. The headers of real checkpoints have less than one million."""
 TENSOR_LIMIT = 25_000
 """The largest checkpoints and LoRAs have some thousands; more would take long to read."""
@@ -103,8 +104,8 @@ def _parse(text: bytes, data_start: int) -> tuple[Header, int]:
     if tensors > TENSOR_LIMIT:
         raise BrokenFile(f"it names {tensors:,} tensors, which no checkpoint has")
     try:
-        entries = json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
+        entries = plain_json.parse(text, _without_duplicates)
+    except ValueError as error:
         raise BrokenFile("its header is no valid JSON") from error
     metadata = entries.pop("__metadata__", {})
     spans = [_span(name, entry) for name, entry in entries.items()]

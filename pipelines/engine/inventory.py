@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
+from pipelines.engine.errors import HubUnreachable
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.upscaler_files import UpscalerFiles
@@ -15,7 +16,8 @@ from presets.preprocess_fields import Name
 
 class Inventory:
     """The models of `catalog`, and the files of `loras`, `controls`, `upscalers` and `annotators`; no picture may be
-    drawn with more than `pixel_limit` pixels."""
+    drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the Hub can be used
+    that are on this machine."""
 
     def __init__(
         self,
@@ -25,6 +27,8 @@ class Inventory:
         upscalers: UpscalerFiles,
         annotators: Annotators,
         pixel_limit: int,
+        *,
+        fetch: bool,
     ):
         self._catalog = catalog
         self._loras = loras
@@ -32,9 +36,12 @@ class Inventory:
         self._upscalers = upscalers
         self._annotators = annotators
         self._pixel_limit = pixel_limit
+        self._fetch = fetch
 
     def checkpoint(self, name: str, kind: str) -> Checkpoint:
         model = self._catalog.find(name)
+        if model.path is None and not self._fetch:
+            raise HubUnreachable(model.name, "this server's visitors add no models; its owner can")
         model.check_task(kind)
         return Checkpoint(model.name, model.native_size, FAMILIES[model.family].grid)
 

@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.engine.allowance import Allowance
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
@@ -51,6 +52,7 @@ _log = logging.getLogger("easel.engine")
 CLOSE_SECONDS = 5
 """A worker that has not left by then is killed."""
 
+BEING_CLOSED = "The program is being closed."
 CLOSING = "The program is being closed; the job did not run to its end."
 CLOSING_DURABLE = "The program is being closed; the job goes on when it is started again."
 
@@ -88,18 +90,20 @@ class LocalEngine:
         self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
         files = (self._loras, self._controls, self._upscalers, self._annotators)
-        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit)
+        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
         self._detail = "Loading PyTorch and diffusers…"
         self._ledger = Ledger(store or JobStore())
         self._ledger.restore(self._cancel, self._detail)
+        self._allowance = Allowance(settings.work_limit)
         self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
         self._closing = False
+        self._closing_until = 0.0
         self._next_tick = 0.0
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
         self._link = Link(settings, runners)
@@ -118,6 +122,7 @@ class LocalEngine:
         job = Job(resolved, self._cancel, owner=owner, kept=kept)
         with self._lock:
             self._check_room(owner)
+            self._allowance.spend(job)
             warnings = dict.fromkeys((*request.warnings, *resolved.warnings))
             written = self._ledger.accept(job, "" if self._state == "ready" else self._detail, warnings)
             if self._ledger.current is not None and len(self._ledger.line) == 1:
@@ -133,6 +138,8 @@ class LocalEngine:
     def _check_room(self, owner: str) -> None:
         """Raise where no more jobs are taken, from all or from `owner`."""
         line, settings = self._ledger.line, self._settings
+        if self._closing:
+            raise self._closed()
         if self._ended is not None:
             raise self._ended.with_traceback(None)
         if len(line) >= settings.queue_limit:
@@ -215,6 +222,8 @@ class LocalEngine:
 
     def status(self) -> EngineStatus:
         with self._lock:
+            if self._closing:
+                return EngineStatus(state="stopped", detail=BEING_CLOSED, waiting=len(self._ledger.line))
             busy = self._state == "ready" and self._ledger.current is not None
             loading = self._residency.loading
             return EngineStatus(
@@ -267,13 +276,15 @@ class LocalEngine:
                 if model.path is not None and self._state == "ready":
                     self._link.send({"do": "read_ahead", "model": model.name})
 
-    def close(self) -> None:
+    def close(self, grace: float = 0.0) -> None:
+        """End the worker; the job that runs has `grace` seconds to come to its end, and no other begins. Can be called
+        once more meanwhile, with less."""
         self._hashes.close()
         with self._lock:
-            self._closing = True
+            self._closing, self._closing_until = True, time.monotonic() + grace
         self._wake()
         if self._supervisor.is_alive():
-            self._supervisor.join(timeout=10)
+            self._supervisor.join(timeout=grace + 10)
 
     # Before the queue
 
@@ -282,6 +293,8 @@ class LocalEngine:
 
     def _cancel(self, job: Job) -> None:
         with self._lock:
+            if job.started is None:
+                self._allowance.give_back(job)
             if self._ledger.cancel(job):
                 self._link.send({"do": "cancel", "job": job.id})
 
@@ -292,10 +305,15 @@ class LocalEngine:
 
     def _supervise(self) -> None:
         try:
-            while not self._closing:
+            while not self._closing or self._lets_finish():
                 self._supervise_once()
         finally:
             self._shut_down()
+
+    def _lets_finish(self) -> bool:
+        """Whether a job runs, for which the program that is being closed still waits."""
+        with self._lock:
+            return self._ledger.current is not None and time.monotonic() < self._closing_until
 
     def _supervise_once(self) -> None:
         if self._link.connection is None and self._ended is None:
@@ -305,13 +323,17 @@ class LocalEngine:
                 self._give_up(Busy(f"The engine is stopped: no worker could be started ({error})."))
         self._hand_out()
         connection = self._link.connection
-        for source in wait([self._wake_reader] + ([connection] if connection else []), timeout=TICK_SECONDS):
+        for source in wait([self._wake_reader] + ([connection] if connection else []), timeout=self._tick_seconds()):
             if source is connection:
                 self._receive()
             else:
                 while self._wake_reader.poll():
                     self._wake_reader.recv_bytes()
         self._tick()
+
+    def _tick_seconds(self) -> float:
+        left = self._closing_until - time.monotonic() if self._closing else TICK_SECONDS
+        return max(0.0, min(TICK_SECONDS, left))
 
     def _tick(self) -> None:
         if time.monotonic() < self._next_tick:
@@ -327,7 +349,7 @@ class LocalEngine:
     def _hand_out(self) -> None:
         """Give an idle worker something to do: a command about a model, else the next job."""
         with self._lock:
-            if self._ledger.current is not None or self._residency.is_busy or self._state != "ready":
+            if self._closing or self._ledger.current is not None or self._residency.is_busy or self._state != "ready":
                 return
             command = self._residency.next()
             if command is not None:
@@ -427,6 +449,9 @@ class LocalEngine:
     def _shut_down(self) -> None:
         self._link.send({"do": "close"})
         patience = CLOSE_SECONDS if self._state == "ready" else 0  # one that still imports hears nothing
-        self._give_up(Busy(CLOSING_DURABLE if self._ledger.is_durable else CLOSING), closing=True)
+        self._give_up(self._closed(), closing=True)
         self._link.end(patience)
         self._ledger.close()
+
+    def _closed(self) -> UserError:
+        return Busy(CLOSING_DURABLE if self._ledger.is_durable else CLOSING)

@@ -3,7 +3,6 @@
 Metadata is what a stranger wrote: it is looked at with care, and only ever shown.
 """
 
-import json
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pipelines.engine import plain_json
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import LoraFamily, LoraNotFound, LoraUnusable
 from pipelines.engine.families import FAMILIES
@@ -27,6 +27,10 @@ LIST_SECONDS = 0.25
 """How long one listing may read new files; the rest are listed by their names alone until the next."""
 METADATA_LIMIT = 2**21
 """Characters of one entry. Longer ones are not looked at."""
+MOST_COMPONENTS = 8
+"""Of which PEFT's notes are read."""
+MOST_PATTERNS = 5000
+"""Layers for which they may name an alpha."""
 WORDS_SHOWN = 8
 WORD_LIMIT = 80
 PREVIEW_LIMIT = 16 * 2**20
@@ -235,8 +239,8 @@ def _text(metadata: Mapping[str, Any], key: str) -> str:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = plain_json.parse(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -264,21 +268,23 @@ class PeftConfig:
 
     def scale(self, path: str, rank: int) -> float:
         """The factor of the change to the layer at the flat `path`."""
-        ends = (alpha for end, alpha in self.by_path.items() if path == end or path.endswith(f"_{end}"))
-        return next(ends, self.alpha) / (math.sqrt(rank) if self.by_root else rank)
+        words = path.split("_")
+        ends = {"_".join(words[place:]) for place in range(len(words))} & self.by_path.keys()
+        first = next((end for end in self.by_path if end in ends), "") if len(ends) > 1 else "".join(ends)
+        return self.by_path.get(first, self.alpha) / (math.sqrt(rank) if self.by_root else rank)
 
 
 def peft_configs(path: Path, metadata: Mapping[str, Any]) -> dict[str, PeftConfig]:
     """By component, "" for all: from the metadata that diffusers writes, or the file that PEFT writes beside."""
     values = _json_object(_text(metadata, "lora_adapter_metadata"))
+    alphas = [key for key in values if key.endswith(".lora_alpha")][:MOST_COMPONENTS]
     by_component = {
         key.removesuffix(".lora_alpha"): {
             name.removeprefix(key.removesuffix("lora_alpha")): value
             for name, value in values.items()
             if name.startswith(key.removesuffix("lora_alpha"))
         }
-        for key in values
-        if key.endswith(".lora_alpha")
+        for key in alphas
     }
     if path.stem == "adapter_model":
         by_component[""] = _config_beside(path)
@@ -300,7 +306,7 @@ def _peft_config(values: Mapping[str, Any]) -> PeftConfig | None:
     alpha, by_path = values.get("lora_alpha"), values.get("alpha_pattern")
     if not _is_number(alpha):
         return None
-    ends = by_path.items() if isinstance(by_path, dict) else ()
+    ends = by_path.items() if isinstance(by_path, dict) and len(by_path) <= MOST_PATTERNS else ()
     alphas = {flat(str(end)): float(value) for end, value in ends if _is_number(value)}
     return PeftConfig(float(alpha), alphas, values.get("use_rslora") is True)
 

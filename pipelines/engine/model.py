@@ -1,7 +1,6 @@
 """One checkpoint on disk: what its headers and configs tell."""
 
 import hashlib
-import json
 import os
 import stat
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.engine import plain_json
 from pipelines.engine.errors import ModelCorrupt, ModelFamily, ModelUnsafe
 from pipelines.engine.families import CONFIGS, FAMILIES, Family, Prediction, Variant
 from pipelines.engine.gguf import ARCHITECTURE, read_gguf_header, what_is_in
@@ -327,8 +327,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         text = file.read(CONFIG_LIMIT * 4 + 1)
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = plain_json.parse(text)
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise BrokenFile(f"{path.parent.name}/{path.name} is no JSON object")

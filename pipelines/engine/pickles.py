@@ -6,12 +6,13 @@ what it would call is looked up in a short list, and anything else ends the read
 each tensor lie in the file, as in a safetensors header.
 """
 
+import contextlib
 import io
 import math
 import pickletools
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ PICKLE_LIMIT = 4 * 2**20
 MEMBER_LIMIT = 25_000
 _DIRECTORY_LIMIT = 8 * 2**20
 _STEP_LIMIT = 500_000
+_MOST_ARGUMENTS = 16
+"""Of a call that makes a tensor: it can be made many times with the same ones."""
 
 
 class UnsafeFile(Exception):
@@ -92,16 +95,30 @@ def read_pickled(path: Path) -> Header:
         start = file.read(4)
         if start[:2] != b"PK":
             raise _not_zipped(start + file.read(PICKLE_LIMIT))
-        _check_directory(file, size)
-        try:
-            with zipfile.ZipFile(file) as archive:
-                members = _members(archive, size)
-                program = archive.read(members["data.pkl"])
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, struct.error) as problem:
-            raise IncompleteFile("it is cut off or no PyTorch file") from problem
-        except KeyError:
-            raise BrokenFile("it is a zip file without tensors") from None
+        with _opened(file, size) as archive:
+            members = _members(archive)
+            program = archive.read(members["data.pkl"])
         return _header(_tensors(follow(program)), members, file)
+
+
+def check_zip(path: Path) -> None:
+    """Raise `UnsafeFile` for a zip file that could unfold, `BrokenFile` for one that cannot be read, `OSError`."""
+    with path.open("rb") as file, _opened(file, path.stat().st_size):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(file: io.BufferedReader, size: int) -> Iterator[zipfile.ZipFile]:
+    """The zip file of that size, whose members are no larger than it. Raises `UnsafeFile` and `BrokenFile`."""
+    _check_directory(file, size)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive.infolist(), size)
+            yield archive
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, struct.error) as problem:
+        raise IncompleteFile("it is cut off or no PyTorch file") from problem
+    except KeyError:
+        raise BrokenFile("it is a zip file without tensors") from None
 
 
 def _not_zipped(content: bytes) -> Exception:
@@ -128,20 +145,26 @@ def _check_directory(file: io.BufferedReader, size: int) -> None:
     long_end = tail.rfind(b"PK\x06\x06", 0, end)
     if length == 0xFFFFFFFF and 0 <= long_end <= len(tail) - 56:
         (length,) = struct.unpack_from("<Q", tail, long_end + 40)
-    if length > _DIRECTORY_LIMIT:
+    start = max(0, size - len(tail) + end - length - _LONG_ENDS)
+    file.seek(start)
+    if length > _DIRECTORY_LIMIT or file.read(length + _LONG_ENDS).count(b"PK\x01\x02") > MEMBER_LIMIT:
         raise BrokenFile("it holds more files than any checkpoint")
 
 
-def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members by their names without the first folder."""
-    found = archive.infolist()
-    if len(found) > MEMBER_LIMIT:
-        raise BrokenFile("it holds more files than any checkpoint")
+_LONG_ENDS = 76
+"""Bytes between the table of contents and the end that stands last, where the file is longer than 4 GiB."""
+
+
+def _check_members(found: Sequence[zipfile.ZipInfo], size: int) -> None:
     if any(member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size for member in found):
         raise UnsafeFile("it has compressed members, which could unfold to any size")
     if sum(member.file_size for member in found) > size:
         raise UnsafeFile("its members overlap and could unfold to any size")
-    members = {member.filename.partition("/")[2]: member for member in found}
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members by their names without the first folder."""
+    members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
     if members["data.pkl"].file_size > PICKLE_LIMIT:
         raise BrokenFile("its table of tensors is larger than any checkpoint's")
     if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
@@ -308,6 +331,8 @@ class _Machine:
 
     def _stack_global(self, _: Any) -> None:
         module, name = self.stack[-2:]
+        if not (isinstance(module, str) and isinstance(name, str)):  # else its text could be of any length
+            raise BrokenFile("its table of tensors names something that is no text")
         self.stack[-2:] = [_allowed(f"{module}.{name}")]
 
     def _inst(self, argument: str) -> None:
@@ -326,7 +351,7 @@ class _Machine:
         self.stack.pop()
 
     def _binpersid(self, _: Any) -> None:
-        kind, storage, member, *_rest = self.stack[-1]
+        kind, storage, member, *_rest = _few(self.stack[-1])
         if kind != "storage" or not isinstance(storage, _Name) or not isinstance(member, str):
             raise BrokenFile("its table of tensors names something that is no tensor")
         self.stack[-1] = _Storage(_STORAGES[storage.name], member)
@@ -347,10 +372,16 @@ def _called(what: Any, arguments: Any) -> Any:
         return arguments[0]
     if name != _TENSOR:
         return None
-    storage, start, shape, strides, *_ = arguments
+    storage, start, shape, strides, *_ = _few(arguments)
+    if len(shape) > 8 or len(shape) != len(strides):
+        raise BrokenFile("its table describes a tensor wrongly")
     sizes = (start, *shape, *strides)
     if not isinstance(storage, _Storage) or not all(type(size) is int and 0 <= size < 2**48 for size in sizes):
         raise BrokenFile("its table describes a tensor wrongly")
-    if len(shape) > 8 or len(shape) != len(strides):
-        raise BrokenFile("its table describes a tensor wrongly")
     return _Tensor(storage, start, tuple(shape), tuple(strides))
+
+
+def _few(arguments: Any) -> tuple[Any, ...]:
+    if not isinstance(arguments, tuple) or len(arguments) > _MOST_ARGUMENTS:
+        raise BrokenFile("its table describes a tensor wrongly")
+    return arguments

@@ -69,6 +69,9 @@ Runner = Callable[[Any, "Context"], None]
 ATTEMPTS = 5
 """At most, to run what memory runs out for: one for each plan, and one more."""
 
+LEAVE_SECONDS = 5
+"""Beyond the grace of a program that is told to end, until a worker that was told the same ends by itself."""
+
 PROGRESS_INTERVAL = 0.2
 """Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
 watches takes from the processor that draws."""
@@ -85,6 +88,7 @@ _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 def process_main(connection: Connection, settings: Settings, runners: str) -> None:
     """Body of a worker process. Ends when the other side of `connection` closes, whatever the reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to decide on
+    signal.signal(signal.SIGTERM, lambda *_: _leave_after(settings.shutdown_grace))  # sent to all of a service at once
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print; stdout belongs to the program's results
     if settings.threads:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
@@ -95,6 +99,13 @@ def process_main(connection: Connection, settings: Settings, runners: str) -> No
     multiprocessing.util._exit_function()  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr.flush()
     os._exit(0)
+
+
+def _leave_after(seconds: float) -> None:
+    """End this process then, should it not have been told to leave by its parent."""
+    timer = threading.Timer(seconds + LEAVE_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def thread_main(connection: Connection, settings: Settings, runners: str) -> None:

@@ -79,6 +79,8 @@ def test_only_whole_words_count(tmp_path, sd1, conditioner):
         ({"emb_params": torch.full((2, 64), float("nan"))}, "NaN", "E-NAN"),
         ({"emb_params": torch.ones(76, 64)}, "at most 75", "E-EMBEDDING"),
         ({"x": torch.ones(1, 1, 64)}, "it is none", "E-EMBEDDING"),
+        ({"x": torch.ones(20_000)}, "at most 16,384 numbers", "E-EMBEDDING"),
+        ({f"x{number}": torch.ones(1, 64) for number in range(17)}, "it is none", "E-EMBEDDING"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_stays_changed(tmp_path, sd1, conditioner, tensors, reason, code):
@@ -88,3 +90,10 @@ def test_what_does_not_fit_is_named_and_nothing_stays_changed(tmp_path, sd1, con
     assert (caught.value.code, caught.value.field) == (code, "prompt")
     assert not sd1.text_encoder._forward_pre_hooks
     encoded(conditioner, sd1, "a house")
+
+
+def test_a_file_whose_header_lies_is_refused_before_a_library_reads_it(tmp_path, sd1, conditioner):
+    path = write(tmp_path, "word", emb_params=torch.ones(1, 64))
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(EmbeddingRefused, match="longer than its header says"):
+        encoded(conditioner, sd1, "a word")

@@ -132,8 +132,9 @@ def test_file_with_something_behind_its_tensors_is_refused(tmp_path):
     [
         (b"{" + b" " * 80_000_000, "no safetensors"),
         (b"{" + b",".join(b'"%06d":{"data_offsets":[0,0]}' % number for number in range(200_000)) + b"}", "tensors"),
+        (b'{"a":[' + b"[]," * 1_900_000 + b"[]]}", "JSON"),
     ],
-    ids=["long", "many"],
+    ids=["long", "many", "lists"],
 )
 def test_million_tensors_are_refused_at_once(tmp_path, header, reason):
     path = write_header(tmp_path / "a.safetensors", header)

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import LoraFamily, LoraNotFound, LoraUnusable
-from pipelines.engine.lora_files import LoraFiles
+from pipelines.engine.lora_files import MOST_COMPONENTS, LoraFiles, peft_configs
 from pipelines.engine.lora_keys import Layer, grouped
 from tests.safetensors_files import write_header, write_safetensors
 
@@ -203,3 +203,15 @@ def test_a_file_that_changes_is_read_anew_and_one_that_goes_is_gone(folder, file
     assert [info.rank for info in files.list()] == [8]
     path.unlink()
     assert files.list() == ()
+
+
+def test_of_very_many_components_only_the_first_have_an_alpha(tmp_path):
+    alphas = {f"part{number}.lora_alpha": 4 for number in range(50_000)}
+    configs = peft_configs(tmp_path / "a.safetensors", {"lora_adapter_metadata": json.dumps(alphas)})
+    assert list(configs) == [f"part{number}" for number in range(MOST_COMPONENTS)]
+
+
+def test_the_first_pattern_that_ends_a_layers_path_counts(tmp_path):
+    notes = {"unet.lora_alpha": 4, "unet.alpha_pattern": {"to_q": 8, "attn1.to_q": 16, "attn2.to_k": 32}}
+    (config,) = peft_configs(tmp_path / "a.safetensors", {"lora_adapter_metadata": json.dumps(notes)}).values()
+    assert [config.scale(path, 4) for path in ("mid_attn1_to_q", "attn2_to_k", "to_v", "into_q")] == [2, 8, 1, 1]

@@ -14,6 +14,7 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import ModelCorrupt, ModelUnsafe
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.pickles import UnsafeFile, follow, read_pickled
+from tests.payloads import zip_bombs
 
 SD1 = {
     "model.diffusion_model.input_blocks.0.0.weight": torch.arange(8 * 4 * 9).reshape(8, 4, 3, 3).half(),
@@ -164,3 +165,25 @@ def test_whatever_a_program_holds_it_is_followed_or_refused(program):
 def test_keys_that_take_long_to_hash_are_not_hashed():
     nested = b"K\x01" + b"q\x00h\x00\x86" * 200
     assert follow(b"}" + nested + b"K\x02s.") == {}
+
+
+LAUGHS = b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60)) + b"h\x3ch\x3c\x93."
+DEEP = b")" + b"\x85" * 50_000 + b"\x8c\x01a\x93."
+
+
+@pytest.mark.parametrize("program", [LAUGHS, DEEP], ids=["laughs", "deep"])
+def test_names_that_are_no_texts_are_not_written_out(program):
+    with pytest.raises(BrokenFile, match="no text"):
+        follow(program)
+
+
+def test_calls_with_very_many_arguments_are_refused_at_the_first():
+    many = b"(" + b"K\x01" * 60_000 + b"tq\x00"
+    with pytest.raises(BrokenFile, match="wrongly"):
+        follow(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x01" + many + b"h\x01h\x00R.")
+
+
+def test_table_of_contents_with_very_many_entries_is_not_read(path):
+    path.write_bytes(zip_bombs()["many-members"]())
+    with pytest.raises(ModelCorrupt, match="more files"):
+        find(path)

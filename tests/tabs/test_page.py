@@ -54,6 +54,6 @@ def test_the_index_cannot_be_fetched_by_another_name(address: str, pictures: Pat
 def test_a_host_that_was_given_wins_over_the_platforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.1")
     page = build_page(FakeEngine(tmp_path))
-    address = serve(page, Settings(home=tmp_path, host="127.0.0.2"), pictures=tmp_path, block=False)
+    address = serve(page, Settings(home=tmp_path, host="127.0.0.2"), pictures=tmp_path)
     page.close(verbose=False)
     assert address.startswith("http://127.0.0.2:")

@@ -65,7 +65,7 @@ def test_a_new_session_describes_no_component_of_the_page_again(tmp_path: Path):
 def test_all_who_wait_get_their_pictures_though_the_list_is_full(tmp_path: Path):
     engine = FakeEngine(tmp_path, gate=threading.Event())
     page = build_page(engine)
-    address = serve(page, Settings(home=tmp_path), pictures=tmp_path, block=False)
+    address = serve(page, Settings(home=tmp_path), pictures=tmp_path)
     page._queue.pending_messages_per_session.max_size = 3
     call = f"{address}gradio_api/call"
     try:
@@ -75,3 +75,16 @@ def test_all_who_wait_get_their_pictures_though_the_list_is_full(tmp_path: Path)
     finally:
         page.close(verbose=False)
     assert ["event: complete" in text for text in told] == [True] * 8
+
+
+def test_a_session_lists_its_own_components_alone_and_finds_all(tmp_path: Path):
+    page = build_page(FakeEngine(tmp_path))
+    page.queue()
+    guard(page)
+    first, second = SessionState(page), SessionState(page)
+    number, block = next(iter(page.blocks.items()))
+    first.blocks_config.blocks[number] = "own"  # pyright: ignore[reportArgumentType]
+    assert (first.blocks_config.blocks[number], second.blocks_config.blocks[number]) == ("own", block)
+    assert number in second.blocks_config.blocks and second.blocks_config.blocks.get(number) is block
+    assert -1 not in second.blocks_config.blocks and second.blocks_config.blocks.get(-1) is None
+    assert (len(first.blocks_config.blocks), len(second.blocks_config.blocks)) == (1, 0)
