@@ -45,27 +45,27 @@ def _of_float8(packed: Packed, _shape: torch.Size, dtype: torch.dtype) -> torch.
 
 
 def _as_int8(weight: torch.Tensor) -> Packed:
-    from torchao.quantization import Int8Tensor, PerRow
+    from torchao.quantization import Int8Tensor, PerRow  # pyright: ignore[reportMissingImports]
 
     made = Int8Tensor.from_hp(weight, granularity=PerRow())
     return {"": made.qdata, "scale": made.scale}
 
 
 def _of_int8(packed: Packed, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
-    from torchao.quantization import Int8Tensor
+    from torchao.quantization import Int8Tensor  # pyright: ignore[reportMissingImports]
 
     return Int8Tensor(packed[""], packed["scale"], [1, shape[1]], dtype).dequantize()
 
 
 def _as_nf4(weight: torch.Tensor) -> Packed:
-    from bitsandbytes.functional import quantize_4bit
+    from bitsandbytes.functional import quantize_4bit  # pyright: ignore[reportMissingImports]
 
     numbers, state = quantize_4bit(weight.contiguous(), quant_type="nf4")
     return {"": numbers, "absmax": state.absmax, "code": state.code}
 
 
 def _of_nf4(packed: Packed, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
-    from bitsandbytes.functional import QuantState, dequantize_4bit
+    from bitsandbytes.functional import QuantState, dequantize_4bit  # pyright: ignore[reportMissingImports]
 
     absmax, code = packed["absmax"], packed["code"]
     state = QuantState(absmax=absmax, shape=shape, code=code, blocksize=64, quant_type="nf4", dtype=dtype)
