@@ -131,9 +131,11 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
             latents = work.then.draw(loaded, picture, latents, watch.part(picture.steps, steps))
     denoised = time.perf_counter()
     image = decoded(latents, picture, loaded, context)
-    switch = loaded.switch if index == 0 else Switch(0.0, "resident")
+    is_first = index == context.first
+    switch = loaded.switch if is_first else Switch(0.0, "resident")
     timings = {
-        "load": switch.seconds,
+        "load": loaded.seconds if is_first else 0.0,
+        "adapters": loaded.adapters.seconds if is_first else 0.0,
         "encode": encoded - started,
         "denoise": denoised - encoded,
         "decode": time.perf_counter() - denoised,

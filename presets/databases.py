@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,20 @@ def connected(path: Path, work: Callable[[sqlite3.Connection], Answer]) -> Answe
     """`work` done on a connection of its own, in which each statement is its own transaction until one is begun."""
     with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
         return work(connection)
+
+
+def looked_at(paths: Mapping[str, Path], work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """`work`, which only reads, done on the files at `paths`, each under the name of its schema, as they lie there:
+    also where nothing can be written, not even what SQLite needs beside them. The latest changes may be missing."""
+    with closing(sqlite3.connect(":memory:", uri=True, isolation_level=None)) as connection:
+        for schema, path in paths.items():
+            connection.execute(f"ATTACH ? AS {schema}", (f"{path.absolute().as_uri()}?immutable=1",))
+        return work(connection)
+
+
+def is_refused(error: sqlite3.OperationalError) -> bool:
+    """Whether the disk could not be written."""
+    return any(said in str(error) for said in ("full", "disk I/O", "unable to open", "readonly"))
 
 
 def patiently(work: Callable[[], Answer]) -> Answer:

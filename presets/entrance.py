@@ -46,7 +46,8 @@ def accounts_of(settings: Settings) -> dict[str, str]:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingRefused(f"{_named(path)} cannot be read: {error}.", field="auth_file") from None
+            reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+            raise SettingRefused(f"{_named(path)} cannot be read: {reason}.", field="auth_file") from None
         of_file = _accounts((line for line in lines if line.strip() and not line.startswith("#")), "auth_file")
         if not of_file:  # else the page would be open to everybody
             raise SettingRefused(f"{_named(path)} names nobody.", field="auth_file")

@@ -6,6 +6,7 @@ UserError                 a sentence for the person, with a code such as "E-SIZE
 """
 
 import contextlib
+import errno
 import reprlib
 from collections.abc import Iterator
 
@@ -49,6 +50,13 @@ class UserError(Exception):
         self.field = field
         self.message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
         super().__init__(f"{self.message} [{self.code}]")
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused a file, as the end of a sentence."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):  # Windows has no quotas
+        return "the disk is full; make room on it and try again"
+    return error.strerror or type(error).__name__
 
 
 class InvalidField(UserError):

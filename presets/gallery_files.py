@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from presets.errors import UserError
+from presets.errors import UserError, reason_of
 from presets.metadata import MetadataUnreadable, read_picture
 from presets.requests import AnyRequest
 
@@ -33,7 +33,7 @@ class PictureNotSaved(UserError):
     code = "E-DISK"
 
     def __init__(self, error: OSError):
-        super().__init__(f"The picture could not be saved: {error.strerror or type(error).__name__}.")
+        super().__init__(f"The picture could not be saved: {reason_of(error)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from presets import databases, gallery_files
 from presets.databases import in_transaction, version
 from presets.drawing import Drawing
+from presets.errors import UserError
 from presets.gallery_files import Picture
 from presets.gallery_marks import SCHEMA, Marks
 from presets.requests import AnyRequest
@@ -37,6 +38,15 @@ _INDEXES = (
 Answer = TypeVar("Answer")
 
 
+class GalleryNotWritten(UserError):
+    """The disk refused what was to be changed about pictures."""
+
+    code = "E-DISK"
+
+    def __init__(self, error: sqlite3.Error):
+        super().__init__(f"This could not be written to the disk, which may be full ({error}); make room on it.")
+
+
 class Index:
     """The list of the pictures under `root`, with `marks` attached to it. Any thread may use it."""
 
@@ -46,12 +56,23 @@ class Index:
         self._matches_files = False
 
     def use(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """`work` done on the index, which may mean more than once."""
-        return databases.patiently(lambda: self._use_whole(work))
+        """`work` done on the index, which may mean more than once. From a disk that cannot be written, as when it is
+        full, what it holds is read all the same."""
+        try:
+            return databases.patiently(lambda: self._use_whole(work))
+        except sqlite3.OperationalError as error:
+            if not databases.is_refused(error):
+                raise
+        return databases.looked_at({"files": self.root / INDEX_FILE, SCHEMA: self._marks.path}, _knowing(work))
 
     def change(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """As `use`, in one transaction."""
-        return self.use(lambda index: in_transaction(index, work))
+        """`work` done on the index in one transaction. Raises `GalleryNotWritten`."""
+        try:
+            return databases.patiently(lambda: self._use_whole(lambda index: in_transaction(index, work)))
+        except sqlite3.OperationalError as error:
+            if not databases.is_refused(error):
+                raise
+            raise GalleryNotWritten(error) from error
 
     def rebuild(self) -> None:
         """Make it anew from the files."""
@@ -86,14 +107,13 @@ class Index:
     def _use_connected(self, index: sqlite3.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         index.execute("PRAGMA synchronous = NORMAL")  # a lost row is found again
         index.execute(f"ATTACH ? AS {SCHEMA}", (str(self._marks.path),))
-        index.create_function("casefold", 1, str.casefold, deterministic=True)
         if version(index) != INDEX_VERSION:
             index.execute("PRAGMA main.journal_mode = WAL")
             in_transaction(index, self._fill_if_older)
         elif not self._matches_files or (self.root / STALE_FILE).exists():
             self._match(index)
         self._matches_files = True
-        return work(index)
+        return _knowing(work)(index)
 
     def _match(self, index: sqlite3.Connection) -> None:
         (self.root / STALE_FILE).unlink(missing_ok=True)  # before the files are looked at: one that comes after counts
@@ -130,6 +150,16 @@ class Index:
         for name in sorted(new):
             if picture := gallery_files.read(self.root / name):
                 insert(index, picture)
+
+
+def _knowing(work: Callable[[sqlite3.Connection], Answer]) -> Callable[[sqlite3.Connection], Answer]:
+    """`work` with the functions that searches need."""
+
+    def known(index: sqlite3.Connection) -> Answer:
+        index.create_function("casefold", 1, str.casefold, deterministic=True)
+        return work(index)
+
+    return known
 
 
 def insert(index: sqlite3.Connection, picture: Picture) -> None:

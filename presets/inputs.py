@@ -12,14 +12,13 @@ import io
 import os
 import re
 import struct
-import uuid
 import zlib
 from collections import OrderedDict
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from presets.errors import InvalidField, shortened
+from presets.errors import InvalidField, reason_of, shortened
 from presets.images import (
     FILE_LIMIT,
     FORMATS,
@@ -30,6 +29,7 @@ from presets.images import (
     ImageMissing,
     ImageRef,
 )
+from presets.whole_files import written_whole
 
 MOSTLY = 0.5
 """Share of a picture that may be transparent without a word."""
@@ -65,8 +65,7 @@ class PictureNotKept(InvalidField):
     code = "E-DISK"
 
     def __init__(self, field: str, error: OSError):
-        reason = error.strerror or type(error).__name__
-        super().__init__(field, f"The picture was not taken, as it could not be written to the disk: {reason}.")
+        super().__init__(field, f"The picture could not be written to the disk: {reason_of(error)}.")
 
 
 class Inputs:
@@ -105,23 +104,11 @@ class Inputs:
             self.open(reference)
         except ImageMissing:
             try:
-                self._write(image, self._path(reference))
+                with written_whole(self._path(reference)) as file:
+                    image.save(file, "PNG", **_PNG_OPTIONS)
             except OSError as error:
                 raise PictureNotKept(field, error) from error
         return reference
-
-    def _write(self, image: Image.Image, path: Path) -> None:
-        """The file appears whole or not at all. Raises `OSError`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with partial.open("wb") as file:
-                image.save(file, "PNG", **_PNG_OPTIONS)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def named(self, sha256: str, field: str = "image") -> ImageRef:
         """The picture of that name. Raises `InvalidField`."""

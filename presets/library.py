@@ -26,7 +26,7 @@ from typing import Any
 from PIL import Image
 
 from presets import toml_files
-from presets.errors import UserError, shortened
+from presets.errors import UserError, reason_of, shortened
 from presets.fields import without_control_characters
 from presets.names import match_name, near_names, writable
 from presets.partial import accepted
@@ -188,7 +188,7 @@ class Library:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FileRefused(f"The folder of presets cannot be made: {error.strerror}.") from None
+            raise FileRefused(f"The folder of presets cannot be made: {reason_of(error)}.") from None
         plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii").lower()
         stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "preset"
         taken = {preset.name for preset in self.presets(kind)} | {path.stem.lower() for path in folder.glob("*.toml")}

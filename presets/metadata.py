@@ -1,10 +1,11 @@
 """A request inside its picture: one lossless JSON text, and A1111's `parameters` text beside it for other programs.
 
 The text `easel` is ASCII JSON `{"easel": 1, "request": {...}, "record": {...}}`. The request is the resolved one,
-the record is what else was true when it ran: `timings` (seconds), `warnings`, `created` (seconds since 1970), and
-what the runner tells of itself, such as `family`, `device`, `dtype` and the libraries' versions. Only it is read
-back; the `parameters` are for others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known
-already: reading gigabytes would delay the picture. What no checkpoint draws has no `parameters`.
+the record is what else was true when it ran: `timings` (seconds), `peak_memory` (bytes), `warnings`, `created` (seconds
+since 1970), `job` (which tells its job's pictures from others of the same request), and what the runner tells of
+itself, such as `family`, `device`, `dtype` and the libraries' versions. Only it is read back; the `parameters` are for
+others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known already: reading gigabytes would
+delay the picture. What no checkpoint draws has no `parameters`.
 
     PNG     text chunks `easel` and `parameters`
     WebP    EXIF: ImageDescription `easel:{...}`, and UserComment for the parameters

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from presets.errors import UserError, shortened
 
 SETTINGS_FILE = "settings.json"
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 SECRETS = frozenset({"auth", "ssl_keyfile_password"})
 """Settings whose values are shown nowhere."""
 
@@ -40,6 +43,13 @@ def _expanded(path: Path) -> Path:
         raise ValueError("there is no user of that name") from None
 
 
+def _path_under_a_host(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise PydanticCustomError("root_path", "it is written as /easel, with a slash before and none behind")
+    return path
+
+
+RootPath = Annotated[str, AfterValidator(_path_under_a_host)]
 Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
@@ -68,9 +78,8 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         default=(), description="More names under which the page is reached, as behind a proxy."
     )
-    root_path: str | None = Field(
+    root_path: RootPath | None = Field(
         default=None,
-        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
         description="Path under which a reverse proxy serves the page, such as /easel; else GRADIO_ROOT_PATH or none.",
     )
     auth: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_lines)] = Field(

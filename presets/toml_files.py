@@ -2,14 +2,14 @@
 
 import re
 import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
-from presets.errors import UserError, shortened
+from presets.errors import UserError, reason_of, shortened
+from presets.whole_files import written_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,14 +66,11 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         raise FileRefused("The preset is nested too deeply.") from None
     if len(data) > SIZE_LIMIT:
         raise FileRefused(f"The preset has {len(data):,} bytes; at most {SIZE_LIMIT:,} are allowed.")
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with written_whole(path) as file:
+            file.write(data)
     except OSError as error:
-        raise FileRefused(f"The preset could not be saved: {error.strerror}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise FileRefused(f"The preset could not be saved: {reason_of(error)}.") from None
 
 
 def _parsed(text: str) -> dict[str, Any]:

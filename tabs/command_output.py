@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pipelines.engine.jobs import Event, Loading, Progress, Queued, Saved, Warned
-from presets.errors import UserError, shortened
+from presets.errors import UserError, reason_of, shortened
 from presets.metadata import ENCODERS, converted
 
 BAR_WIDTH = 24
@@ -34,7 +34,7 @@ class PictureFiles:
         try:
             self._check(Path(place), place)
         except OSError as error:
-            raise OutputRefused(f"{shortened(place)} cannot be written: {error.strerror}.") from None
+            raise OutputRefused(f"{shortened(place)} cannot be written: {reason_of(error)}.") from None
 
     def keep(self, saved: Saved) -> None:
         """Put a saved picture at its place, whole or not at all; byte for byte where that is a PNG."""
@@ -86,7 +86,7 @@ def _copy(source: Path, target: Path) -> None:
     except OSError as error:
         raise OutputRefused(
             f"The picture is in the gallery as {source.name}, but could not be copied to {shortened(str(target))}: "
-            f"{error.strerror}."
+            f"{reason_of(error)}."
         ) from None
     finally:
         partial.unlink(missing_ok=True)

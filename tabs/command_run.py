@@ -138,6 +138,7 @@ def _report(job: Job, output: PictureFiles, last: Event | None, arguments: "Argu
             "path": str(path),
             "request": saved.request.model_dump(mode="json"),
             "timings": saved.timings,
+            "peak_memory": saved.peak_memory,
             "warnings": list(saved.warnings),
             "notes": list(saved.notes),
         }

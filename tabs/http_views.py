@@ -45,6 +45,7 @@ class PictureView(_View):
     file: str
     request: dict[str, Any]
     timings: dict[str, float]
+    peak_memory: int | None = Field(description="Bytes in use at most: of the GPU, else of the process that draws.")
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -140,6 +141,7 @@ def _picture(job: Job, saved: Saved, base: str) -> PictureView:
         file=saved.path.name,
         request=saved.request.model_dump(mode="json"),
         timings=saved.timings,
+        peak_memory=saved.peak_memory,
         warnings=saved.warnings,
         notes=saved.notes,
     )

@@ -3,7 +3,7 @@
 import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def serve(
     127.0.0.1 and the first free port from 7860 on.
     """
     gr.set_static_paths([pictures])
-    accounts, key = accounts_of(settings), key_of(settings)
+    key, password = key_of(settings), settings.ssl_keyfile_password
     kinds: dict[str, type[BaseModel]] = {**api.ENDPOINTS, picture_info.ENDPOINT: picture_info.Question}
     sys.setswitchinterval(SWITCH_SECONDS)
     page.queue(
@@ -72,10 +72,11 @@ def serve(
         server_name=settings.host,
         server_port=settings.port,
         root_path=settings.root_path,
-        auth=list(accounts.items()) or None,
+        auth=list(accounts_of(settings).items()) or None,
+        auth_message="Sign in to Easel, a Stable Diffusion studio.",
         ssl_certfile=key and str(settings.ssl_certfile),
         ssl_keyfile=key and str(key),
-        ssl_keyfile_password=password.get_secret_value() if (password := settings.ssl_keyfile_password) else None,
+        ssl_keyfile_password=password.get_secret_value() if password else None,
         ssl_verify=False,  # of the program's own first question to itself, whatever name the certificate is for
         share=settings.share,
         prevent_thread_lock=True,
@@ -86,16 +87,7 @@ def serve(
         app_kwargs={
             "routes": list(routes),
             "lifespan": lifespan,
-            "middleware": [
-                Middleware(UnderRootPath),
-                Middleware(OwnPagesOnly, access=access_of(settings)),
-                *([Middleware(SignedInOnly, accounts=accounts)] if accounts else []),
-                *([Middleware(HubAccount)] if settings.sign_in == "hub" else []),
-                Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
-                Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
-                Middleware(WholeUploads),
-                Middleware(OwnerCookie),
-            ],
+            "middleware": _middleware(page, settings, pictures, kinds),
         },
         max_file_size=FILE_LIMIT,
         enable_monitoring=False,
@@ -105,6 +97,23 @@ def serve(
         head=theme.head(),
     )
     return address
+
+
+def _middleware(
+    page: gr.Blocks, settings: Settings, pictures: Path, kinds: Mapping[str, type[BaseModel]]
+) -> list[Middleware]:
+    """What a request goes through before Gradio sees it, in order. `kinds` are the parameters by endpoint name."""
+    accounts = accounts_of(settings)
+    return [
+        Middleware(UnderRootPath),
+        Middleware(OwnPagesOnly, access=access_of(settings)),
+        *([Middleware(SignedInOnly, accounts=accounts)] if accounts else []),
+        *([Middleware(HubAccount)] if settings.sign_in == "hub" else []),
+        Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
+        Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
+        Middleware(WholeUploads),
+        Middleware(OwnerCookie),
+    ]
 
 
 def wait_for_stop() -> None:

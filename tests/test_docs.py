@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine.jobs import ModelInfo
+from presets.gallery_search import FIELDS
 from presets.preprocessors import PREPROCESSORS
 from presets.requests import KINDS
 from presets.samplers import SAMPLERS, SCHEDULES
@@ -26,6 +27,11 @@ def test_use_names_every_setting_sampler_and_schedule():
     text = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
     assert [name for name in (*SAMPLERS, *SCHEDULES) if name not in text] == []
+
+
+def test_use_names_every_field_of_a_search():
+    text = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
+    assert [name for name in (*FIELDS, "deleted") if f"`{name}:" not in text] == []
 
 
 def test_use_names_every_preprocessor_and_what_it_needs():

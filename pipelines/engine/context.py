@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from pipelines.engine import peak_memory
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import Event, Saved, Warned
 from presets.control_pictures import ControlPictures
@@ -26,8 +27,9 @@ class Context:
     `models` hands out pipelines, `policy` says what was decided for the device, `conditioner` encodes prompts and
     remembers them from job to job. `hashes` are those known of the request's files ("checkpoint": SHA-256), which each
     saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
-    that is to be made. `control_pictures` are those made before; without, each is made anew. What is saved is
-    `owner`'s.
+    that is to be made, for which the job waited `waited` seconds. `control_pictures` are those made before; without,
+    each is made anew. `mark` is the job's, by which its pictures are told from others of the same request. What is
+    saved is `owner`'s.
     """
 
     models: "PipelineManager"
@@ -41,6 +43,8 @@ class Context:
     warnings: list[str] = field(default_factory=list)
     first: int = 0
     control_pictures: ControlPictures | None = None
+    waited: float = 0.0
+    mark: str = ""
     owner: str = ""
 
     def report(self, event: Event) -> None:
@@ -76,14 +80,25 @@ class Context:
         """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
 
         `about` is what else stands in the picture's metadata (device, precision, versions), `notes` what is told of it
-        there and to the person; timings in seconds. The picture is kept even if the job is cancelled at this moment.
+        there and to the person; timings in seconds, to which the time in the queue is added. The picture is kept even
+        if the job is cancelled at this moment.
         """
         warnings = tuple(self.warnings)
-        hashes = {"hashes": dict(self.hashes)} if self.hashes else {}
-        record = {"timings": dict(timings), "warnings": list(warnings), **hashes, **about}
-        if notes:
-            record["notes"] = list(notes)
+        costs = {"queue": round(self.waited if index == self.first else 0.0, 4), **timings}
+        peak = peak_memory.peak(self.policy.device)
+        peak_memory.count_anew(self.policy.device)
+        record = {"timings": costs, "peak_memory": peak, "warnings": list(warnings), **about}
+        others = {"hashes": dict(self.hashes), "notes": list(notes), "job": self.mark}
+        record |= {name: value for name, value in others.items() if value}
         path = self.gallery.add(image, request, record, owner=self.owner)
-        saved = Saved(index=index, path=path, request=request, timings=dict(timings), warnings=warnings, notes=notes)
+        saved = Saved(
+            index=index,
+            path=path,
+            request=request,
+            timings=costs,
+            peak_memory=peak,
+            warnings=warnings,
+            notes=notes,
+        )
         self.send(saved)
         return saved

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engine.model import Model, files_of
+from presets.whole_files import written_whole
 
 CHUNK_BYTES = 4 * 2**20
 """Read between two looks at whether something better is to be done."""
@@ -131,11 +132,9 @@ class Hashes:
         """Write what is known, with what another process wrote meanwhile; the file is whole at any moment."""
         self._known = {**_read(self._file), **self._known}
         rows = {path: [*state, digest] for path, (state, digest) in self._known.items()}
-        part = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(rows, indent=0), encoding="utf-8")
-            part.replace(self._file)
+            with written_whole(self._file) as file:
+                file.write(json.dumps(rows, indent=0).encode("utf-8"))
         except OSError as problem:
             _log.warning("The hashes of models could not be saved: %s", problem)
 

@@ -7,6 +7,7 @@ place changes), `Loading`, `Progress` and `Warned` as it runs, one `Saved` per p
 
 import asyncio
 import contextlib
+import hashlib
 import threading
 import time
 import uuid
@@ -74,13 +75,14 @@ class Warned(_Event):
 
 class Saved(_Event):
     """Picture `index` (from 0) is in the gallery at `path`; `request` alone makes it again. Timings in seconds; `notes`
-    tell of it what is no warning."""
+    tell of it what is no warning. `peak_memory` in bytes (see `pipelines/engine/peak_memory.py`)."""
 
     type: Literal["saved"] = "saved"
     index: int
     path: Path
     request: AnyRequest
     timings: dict[str, float] = {}
+    peak_memory: int | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -179,6 +181,11 @@ class Job:
     def saved(self) -> list[Saved]:
         """The pictures that exist so far."""
         return [event for event in self._events if isinstance(event, Saved)]
+
+    @property
+    def mark(self) -> str:
+        """What its pictures are told from others by; from it nobody can tell its `id`."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:16]
 
     @property
     def warnings(self) -> list[str]:

@@ -3,10 +3,14 @@
 import logging
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from pipelines.engine.costs import Costs
 from pipelines.engine.errors import WorkerDied
@@ -15,6 +19,8 @@ from pipelines.engine.line import Line
 from pipelines.engine.store import JobStore
 from presets.errors import UserError
 from presets.gallery import Gallery
+from presets.metadata import MetadataUnreadable, read_request
+from presets.requests import AnyRequest
 
 KEPT_JOBS = 200
 """Ended jobs that are held with all their events."""
@@ -26,7 +32,9 @@ TOLD_PLACES = 10
 """Jobs at the head of the line that are told of every change of place."""
 ESTIMATED_PLACES = 1000
 TRIES = 2
-"""How often a job is begun at most, where each time the worker or the program died."""
+"""How often one program begins a job at most, where each time the worker died."""
+ALL_TRIES = 4
+"""How often all programs do, where each time the worker or the program died."""
 PICTURES_SEARCHED = 200
 """The gallery's newest pictures, among which those of a job that was cut off are looked for."""
 
@@ -45,7 +53,8 @@ class Ledger:
         self._costs = Costs()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
-        self._begun_before: set[str] = set()
+        self._restored: set[str] = set()
+        self._deaths: Counter[str] = Counter()
         self._places = 0
         self._forgotten = 0.0
 
@@ -55,12 +64,11 @@ class Ledger:
             self._jobs[job.id] = job
             self._places = max(self._places, job.place)
             job.kept = True
-            if job.started is not None and job.tries >= TRIES:
+            if job.started is not None and job.tries >= ALL_TRIES:
                 self.put(job, _failed(WorkerDied(None)))
                 continue
-            if job.started is not None:
-                self._begun_before.add(job.id)
-                job.started = None
+            self._restored.add(job.id)
+            job.started = None
             self.line.append(job)
             job.put(Queued(position=len(self.line), detail=detail))
 
@@ -122,9 +130,10 @@ class Ledger:
         job, self.current = self.current, None
         if job is None:
             return
+        self._deaths[job.id] += 1
         if job.is_cancelled:
             self.put(job, Stopped())
-        elif job.tries >= TRIES:
+        elif self._deaths[job.id] >= TRIES:
             self.put(job, _failed(error))
         else:
             job.started = None
@@ -181,26 +190,26 @@ class Ledger:
             if job.is_watched and not (isinstance(last, Queued) and last.position == position):
                 job.put(_told(position, seconds))
 
-    def is_cut_off(self, job: Job) -> bool:
-        """Whether it was begun before, by this program or the one before it, and may have saved pictures."""
-        return job.tries > 1 or job.id in self._begun_before
+    def may_have_saved(self, job: Job) -> bool:
+        """Whether it was perhaps begun before, by this program or one before it."""
+        return job.tries > 1 or job.id in self._restored
 
     def find_saved(self, job: Job, gallery: Gallery) -> None:
-        """Tell a job that was cut off of the pictures that it had saved and not been told of. Where the gallery cannot
-        be read, they are made again."""
+        """Tell a job of the pictures that it had saved and not been told of. Where the gallery cannot be read, they are
+        made again."""
         told = {saved.index for saved in job.saved}
         try:
             recent = gallery.recent(PICTURES_SEARCHED, owner=job.owner or None)
         except (sqlite3.Error, OSError) as error:
             _log.error("The pictures that job %s had saved could not be looked for: %s", job.id, error)
             return
-        pictures = [picture for picture in recent if picture.created >= job.created]
         for index in range(len(told), job.request.picture_count):
             wanted = job.request.picture(index)
-            found = next((picture for picture in pictures if picture.request == wanted), None)
+            records = ((picture.path, _record(picture.path)) for picture in recent if picture.request == wanted)
+            found = next(((path, record) for path, record in records if record.get("job") == job.mark), None)
             if found is None:
                 return
-            self.put(job, Saved(index=index, path=found.path, request=wanted, warnings=tuple(job.warnings)))
+            self.put(job, _found(index, wanted, *found))
 
     def fail_all(self, error: UserError) -> None:
         """Every job that waits or runs fails."""
@@ -208,14 +217,13 @@ class Ledger:
             self.put(job, _failed(error))
 
     def suspend(self, error: UserError) -> None:
-        """Tell all who wait that the program ends by `error`. In the table the jobs stay as they are, to be taken up at
-        the next start; for the one that runs, which may still save a picture, this was no try."""
+        """Tell all who wait that nothing runs any more, by `error`. In the table the jobs stay as they are, to be taken
+        up at the next start; for the one that runs, which may still save a picture, this was no try."""
         unfinished = self._unfinished()
         for job in unfinished:
             if job.started is not None:
                 job.tries -= 1
                 self._store.update(job)
-        self._store.close()
         for job in unfinished:
             job.put(_failed(error))
 
@@ -263,9 +271,29 @@ class Ledger:
                 "seconds": self.tally.seconds + seconds,
             }
         )
+        self._restored.discard(job.id)
+        self._deaths.pop(job.id, None)
         self._ended.append(job.id)
         while len(self._ended) > KEPT_JOBS:
             self._jobs.pop(self._ended.popleft(), None)
+
+
+def _record(path: Path) -> Mapping[str, Any]:
+    """What a picture says of itself; nothing where that cannot be read."""
+    try:
+        recovered = read_request(path)
+    except MetadataUnreadable:
+        return {}
+    return recovered.record if recovered else {}
+
+
+def _found(index: int, request: AnyRequest, path: Path, record: Mapping[str, Any]) -> Saved:
+    """The event of a picture that was saved before, as its file tells it."""
+    told = {name: record[name] for name in ("timings", "peak_memory", "warnings", "notes") if name in record}
+    try:
+        return Saved.model_validate({**told, "index": index, "path": path, "request": request})
+    except ValidationError:  # somebody changed the file
+        return Saved(index=index, path=path, request=request)
 
 
 def _told(position: int, seconds: float | None) -> Queued:

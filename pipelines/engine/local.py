@@ -97,6 +97,7 @@ class LocalEngine:
         self._detail = "Loading PyTorch and diffusers…"
         self._ledger = Ledger(store or JobStore())
         self._ledger.restore(self._cancel, self._detail)
+        self._gallery = Gallery(settings.pictures)
         self._allowance = Allowance(settings.work_limit)
         self._failed_starts = 0
         self._ended: UserError | None = None
@@ -106,6 +107,7 @@ class LocalEngine:
         self._closing_until = 0.0
         self._next_tick = 0.0
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
+        self._woken = threading.Event()
         self._link = Link(settings, runners)
         self._supervisor = threading.Thread(target=self._supervise, name="easel-supervisor", daemon=True)
 
@@ -285,6 +287,8 @@ class LocalEngine:
         self._wake()
         if self._supervisor.is_alive():
             self._supervisor.join(timeout=grace + 10)
+        elif self._supervisor.ident is None:  # never started: nobody else would tell those who wait
+            self._shut_down()
 
     # Before the queue
 
@@ -301,7 +305,9 @@ class LocalEngine:
     # The supervisor thread
 
     def _wake(self) -> None:
-        self._wake_writer.send_bytes(b"!")
+        if not self._woken.is_set():  # a pipe takes only so much that nobody reads
+            self._woken.set()
+            self._wake_writer.send_bytes(b"!")
 
     def _supervise(self) -> None:
         try:
@@ -329,6 +335,7 @@ class LocalEngine:
             else:
                 while self._wake_reader.poll():
                     self._wake_reader.recv_bytes()
+                self._woken.clear()
         self._tick()
 
     def _tick_seconds(self) -> float:
@@ -359,8 +366,8 @@ class LocalEngine:
             if job is None:
                 return
             self._ledger.tell_places()
-            if self._ledger.is_cut_off(job):
-                self._ledger.find_saved(job, Gallery(self._settings.pictures))
+            if self._ledger.may_have_saved(job):
+                self._ledger.find_saved(job, self._gallery)
             self._link.send(self._run_message(job))
             self._read_next_ahead()
 
@@ -369,10 +376,12 @@ class LocalEngine:
         return {
             "do": "run",
             "job": job.id,
+            "mark": job.mark,
             "request": job.request.model_dump(mode="json"),
             "warnings": job.warnings,
             "hashes": {"checkpoint": checkpoint} if checkpoint else {},
             "first": len(job.saved),
+            "waited": (job.started or job.created) - job.created,
             "owner": job.owner,
         }
 
@@ -427,6 +436,7 @@ class LocalEngine:
             exit_code = self._link.hang_up()
             _log.error("The worker process ended (exit code %s)", exit_code)
             self._failed_starts += self._state != "ready"
+            self._gallery = Gallery(self._settings.pictures)  # which looks for files that the dead one did not list
             self._residency.worker_died()
             self._state, self._detail = "restarting", "The worker is being restarted…"
             self._ledger.put_back(WorkerDied(exit_code), "The worker stopped during this job; it is begun once more.")
@@ -434,14 +444,14 @@ class LocalEngine:
             reason = f"the worker could not be started (exit code {exit_code}); see the program's output"
             self._give_up(Busy(f"The engine is stopped: {reason}."))
 
-    def _give_up(self, reason: UserError, *, closing: bool = False) -> None:
-        """No more attempts to start a worker: all jobs, now and later, fail with `reason`; where the program is
-        `closing`, those that are written down only for now."""
+    def _give_up(self, reason: UserError) -> None:
+        """No more attempts to start a worker: all jobs, now and later, fail with `reason`; those that are written down
+        only until the next start."""
         with self._lock:
             self._ended, self._state, self._detail = reason, "stopped", reason.message
             self._link.connection = None
             self._residency.worker_died()
-            if closing and self._ledger.is_durable:
+            if self._ledger.is_durable:
                 self._ledger.suspend(reason)
             else:
                 self._ledger.fail_all(reason)
@@ -449,7 +459,7 @@ class LocalEngine:
     def _shut_down(self) -> None:
         self._link.send({"do": "close"})
         patience = CLOSE_SECONDS if self._state == "ready" else 0  # one that still imports hears nothing
-        self._give_up(self._closed(), closing=True)
+        self._give_up(self._closed())
         self._link.end(patience)
         self._ledger.close()
 

@@ -54,7 +54,8 @@ class Loaded:
 
     `pipe` is this use's own; its components are shared, so what changes them must be undone. `adapters` is what stands
     on them during this use, `plan` where their weights lie, `attention` what computes the denoiser's, `dtype` the
-    precision of that ("float32"). `controls` are the control models asked for, by name.
+    precision of that ("float32"). `controls` are the control models asked for, by name. `seconds` is what all of it but
+    the adapters took.
     """
 
     pipe: Any
@@ -65,6 +66,7 @@ class Loaded:
     attention: Attention
     dtype: str
     controls: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ class PipelineManager:
                 ),
             ):
                 pipe = _assembled(components, model, task)
-                yield Loaded(pipe, model, switch, adapters, plan, attention, dtype, followed)
+                seconds = time.perf_counter() - started - adapters.seconds
+                yield Loaded(pipe, model, switch, adapters, plan, attention, dtype, followed, seconds)
         finally:
             holding.pins -= 1
             self._settle(holding)

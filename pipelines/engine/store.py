@@ -51,7 +51,8 @@ class JobNotWritten(UserError):
     code = "E-DISK"
 
     def __init__(self, error: Exception):
-        super().__init__(f"The job was not accepted, as it could not be written to the disk: {error}.")
+        full = "the disk is full; make room on it and try again"
+        super().__init__(f"Jobs cannot be written to the disk: {full if 'full' in str(error) else error}.")
 
 
 class _Taken(Exception):

@@ -2,8 +2,8 @@
 
 Messages are JSON in both directions, over a `multiprocessing.connection.Connection`:
 
-    down  {"do": "run", "job": id, "request": {...}, "warnings": [...], "hashes": {...}, "first": picture,
-           "owner": digest}
+    down  {"do": "run", "job": id, "mark": "...", "request": {...}, "warnings": [...], "hashes": {...},
+           "first": picture, "waited": seconds, "owner": digest}
           {"do": "load" or "unload", "job": id, "model": name}
           {"do": "keep", "job": id, "model": name, "keep": true or false}
           {"do": "read_ahead", "model": name}
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from pipelines.engine import peak_memory
 from pipelines.engine.catalog import catalog_of
 from pipelines.engine.errors import Cancelled
 from pipelines.engine.jobs import (
@@ -86,7 +87,8 @@ _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 
 
 def process_main(connection: Connection, settings: Settings, runners: str) -> None:
-    """Body of a worker process. Ends when the other side of `connection` closes, whatever the reason."""
+    """Body of a worker process. Ends when the other side of `connection` closes, whatever the reason: at once where it
+    was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to decide on
     signal.signal(signal.SIGTERM, lambda *_: _leave_after(settings.shutdown_grace))  # sent to all of a service at once
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print; stdout belongs to the program's results
@@ -94,7 +96,7 @@ def process_main(connection: Connection, settings: Settings, runners: str) -> No
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    serve(connection, settings, runners)
+    serve(connection, settings, runners, hung_up=lambda: os._exit(1))
     # What any process does at its end, but without taking PyTorch apart: that lasts seconds and saves nothing.
     multiprocessing.util._exit_function()  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr.flush()
@@ -117,12 +119,14 @@ def thread_main(connection: Connection, settings: Settings, runners: str) -> Non
             connection.send_bytes(json.dumps({"ended": True}).encode())
 
 
-def serve(connection: Connection, settings: Settings, runners: str) -> None:
+def serve(connection: Connection, settings: Settings, runners: str, hung_up: Callable[[], None] = lambda: None) -> None:
     """Load the libraries, say so, and run requests until told to close.
 
-    `runners` names the table of tasks as "module:NAME": the engine itself imports no task.
+    `runners` names the table of tasks as "module:NAME": the engine itself imports no task. `hung_up` is called, in a
+    thread of its own, where the other side has gone without a word: a next program may begin the same job at any
+    moment, and needs the device.
     """
-    inbox = _Inbox(connection)
+    inbox = _Inbox(connection, hung_up)
     try:
         worker = Worker(settings, runners)
     except UserError as error:  # a setting that this machine cannot follow: trying again would not help
@@ -148,8 +152,9 @@ class _Inbox:
     `ahead` holds the names of models that are to be read ahead.
     """
 
-    def __init__(self, connection: Connection):
+    def __init__(self, connection: Connection, hung_up: Callable[[], None]):
         self._connection = connection
+        self._hung_up = hung_up
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
         self._closed = False
@@ -161,6 +166,7 @@ class _Inbox:
             try:
                 message = json.loads(self._connection.recv_bytes())
             except (EOFError, OSError):
+                self._hung_up()
                 break
             if message["do"] == "close":
                 break
@@ -271,16 +277,28 @@ class Worker:
                 saved.append(event)
             send(event)
 
-        hashes, warnings = message["hashes"], list(message["warnings"])
-        owner, made_before = message.get("owner", ""), self._control_pictures
-        context = Context(*parts, pass_on, is_cancelled, hashes, warnings, control_pictures=made_before, owner=owner)
+        context = Context(
+            *parts,
+            pass_on,
+            is_cancelled,
+            hashes=message["hashes"],
+            warnings=list(message["warnings"]),
+            control_pictures=self._control_pictures,
+            mark=message["mark"],
+            owner=message["owner"],
+        )
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
             context.report(Loading(what=f"Preparing {request.checkpoint_used or request.title}"))
             runner = self._runners[type(request)]
-            first = message["first"]
-            self._within_memory(lambda: runner(request, replace(context, first=first + len(saved))), context.warn)
+
+            def attempt() -> None:
+                waited = 0.0 if saved else message["waited"]
+                runner(request, replace(context, first=message["first"] + len(saved), waited=waited))
+
+            peak_memory.count_anew(self._policy.device)
+            self._within_memory(attempt, context.warn)
             return Finished(timings={"total": round(time.perf_counter() - started, 4)})
 
         send(_ending_of(work))

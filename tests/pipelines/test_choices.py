@@ -25,7 +25,15 @@ def drawn(home, **settings):
     """Pixels and record of a picture under these settings."""
     worker = Worker(Settings(home=home, device="cpu", threads=1, **settings), "pipelines.runners:RUNNERS")
     events = []
-    message = {"request": REQUEST.model_dump(mode="json"), "hashes": {}, "warnings": [], "first": 0}
+    message = {
+        "request": REQUEST.model_dump(mode="json"),
+        "mark": "",
+        "hashes": {},
+        "warnings": [],
+        "first": 0,
+        "owner": "",
+        "waited": 0.0,
+    }
     worker.run(message, events.append, lambda: False)
     (saved,) = (event for event in events if isinstance(event, Saved))
     with Image.open(saved.path) as image:

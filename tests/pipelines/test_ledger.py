@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.engine.errors import WorkerDied
 from pipelines.engine.jobs import Event, Failed, Finished, Job, Queued, Saved, Stopped
-from pipelines.engine.ledger import KEPT_JOBS, Ledger
+from pipelines.engine.ledger import ALL_TRIES, KEPT_JOBS, Ledger
 from pipelines.engine.store import JobStore
 from presets.errors import UserError
 from presets.gallery import Gallery
@@ -17,6 +17,7 @@ from presets.requests import TextToImage
 
 HOUSE = TextToImage(prompt="a house", checkpoint="Storybook", width=64, height=64, seed=7, count=2)
 DIED = WorkerDied(1)
+TIMINGS = {"denoise": 2.0}
 
 
 def nothing(_: Job) -> None:
@@ -55,6 +56,11 @@ def restarted(program: Program, folder) -> Program:
     return Program(folder)
 
 
+def closed(program: Program) -> None:
+    program.ledger.suspend(UserError("The program is being closed."))
+    program.ledger.close()
+
+
 def end(program: Program, job: Job) -> None:
     program.ledger.put(job, Finished(timings={"total": 2.0}))
 
@@ -67,62 +73,85 @@ def test_queued_jobs_run_on_in_order_after_a_restart(program, tmp_path):
     assert isinstance(next(iter(after.line)).last_event, Queued)
 
 
-def test_a_job_that_ran_is_next_and_fails_the_second_time(program, tmp_path):
-    program.accept()
-    running = program.begun()
-    second = restarted(program, tmp_path)
-    again = second.begun()
-    assert (again.id, again.tries) == (running.id, 2)
-    third = restarted(second, tmp_path)
-    assert len(third.ledger.line) == 0
-    failed = third.ledger.find(running.id)
+def test_a_job_that_ran_is_next_until_four_programs_died_of_it(program, tmp_path):
+    job = program.accept()
+    for tries in range(1, ALL_TRIES + 1):
+        assert (program.begun().id, program.ledger.current.tries) == (job.id, tries)
+        program = restarted(program, tmp_path)
+    assert len(program.ledger.line) == 0
+    failed = program.ledger.find(job.id)
     assert failed and isinstance(failed.last_event, Failed) and failed.last_event.code == "E-WORKER"
+
+
+def test_a_worker_that_dies_a_second_time_fails_the_job_but_one_of_a_program_before_counts_not(program, tmp_path):
+    program.accept()
+    program.begun()
+    program.ledger.put_back(DIED, "")
+    program.begun()
+    after = restarted(program, tmp_path)
+    job = after.begun()
+    after.ledger.put_back(DIED, "")
+    assert not job.done
+    after.begun()
+    after.ledger.put_back(DIED, "")
+    assert isinstance(job.last_event, Failed) and job.last_event.code == "E-WORKER"
 
 
 def test_a_program_that_is_closed_counts_no_try(program, tmp_path):
     program.accept()
     running = program.begun()
-    program.ledger.suspend(UserError("The program is being closed."))
+    closed(program)
     assert isinstance(running.last_event, Failed)
     after = Program(tmp_path)
     again = after.begun()
-    assert again.tries == 1 and after.ledger.is_cut_off(again)
+    assert again.tries == 1 and after.ledger.may_have_saved(again)
 
 
-def test_a_job_that_never_began_was_not_cut_off(program, tmp_path):
-    program.accept()
-    program.ledger.suspend(UserError("The program is being closed."))
-    after = Program(tmp_path)
-    assert not after.ledger.is_cut_off(after.begun())
+def test_a_job_that_was_moved_back_between_two_closed_programs_still_finds_its_pictures(program, tmp_path):
+    first, second = program.accept(), program.accept()
+    program.begun()
+    gallery = Gallery(tmp_path / "pictures")
+    path = gallery.add(
+        Image.new("RGB", (64, 64)), HOUSE.picture(0), {"job": first.mark, "timings": TIMINGS}, owner="me"
+    )
+    closed(program)
+    program = Program(tmp_path)
+    program.ledger.move_up(program.ledger.find(second.id))
+    closed(program)
+    program = Program(tmp_path)
+    job = next(job for job in (program.begun(), program.begun()) if job.id == first.id)
+    assert program.ledger.may_have_saved(job)
+    program.ledger.find_saved(job, gallery)
+    assert [(saved.path, saved.timings) for saved in job.saved] == [(path, TIMINGS)]
 
 
 def test_a_job_that_a_closed_program_had_begun_is_next_and_stays_so_when_that_is_closed_too(program, tmp_path):
     first, _ = program.accept(), program.accept()
     program.begun()
-    program.ledger.suspend(UserError("The program is being closed."))
+    closed(program)
     second = Program(tmp_path)
-    second.ledger.suspend(UserError("The program is being closed."))
+    closed(second)
     third = Program(tmp_path)
     again = third.begun()
-    assert again.id == first.id and again.tries == 1 and third.ledger.is_cut_off(again)
+    assert again.id == first.id and again.tries == 1 and third.ledger.may_have_saved(again)
 
 
 def test_pictures_that_were_saved_and_not_told_of_are_found(program, tmp_path):
     job = program.accept()
     gallery = Gallery(tmp_path / "pictures")
-    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner="another who asked for the same")
-    path = gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner=job.owner)
-    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner="another who asked for the same")
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {"job": "another"}, owner=job.owner)
+    path = gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {"job": job.mark}, owner=job.owner)
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {}, owner=job.owner)
     program.begun()
     program.ledger.put_back(DIED, "")
     program.ledger.find_saved(program.begun(), gallery)
     assert [(saved.index, saved.path) for saved in job.saved] == [(0, path)]
 
 
-def test_pictures_of_before_are_no_pictures_of_a_job(program, tmp_path):
+def test_pictures_of_another_job_with_the_same_request_are_no_pictures_of_a_job(program, tmp_path):
+    job, other = program.accept(), program.accept()
     gallery = Gallery(tmp_path / "pictures")
-    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {})
-    job = program.accept()
+    gallery.add(Image.new("RGB", (64, 64)), HOUSE.picture(0), {"job": other.mark}, owner="me")
     program.ledger.find_saved(job, gallery)
     assert job.saved == []
 

@@ -257,6 +257,24 @@ def test_a_worker_that_cannot_start_stops_the_engine_with_a_reason(tmp_path, in_
         engine.close()
 
 
+def test_jobs_that_are_written_down_outlive_a_worker_that_cannot_start(tmp_path):
+    settings, table = Settings(home=tmp_path, threads=1, in_process=True), tmp_path / "1.sqlite"
+    broken = LocalEngine(settings, runners="no_such_module:RUNNERS", store=JobStore(table))
+    job = broken.submit(HOUSE)
+    broken.start()
+    assert isinstance(list(job.events())[-1], Failed)
+    broken.close()
+    with next_program(settings, table) as engine:
+        assert engine.job(job.id).result()
+
+
+def test_closing_an_engine_that_was_never_started_tells_those_who_wait(tmp_path):
+    engine = LocalEngine(Settings(home=tmp_path))
+    job = engine.submit(HOUSE)
+    engine.close()
+    assert isinstance(list(job.events())[-1], Failed)
+
+
 def test_a_setting_that_the_machine_cannot_follow_is_told_to_every_job(tmp_path):
     engine = LocalEngine(Settings(home=tmp_path, dtype="float16", device="cpu"))
     job = engine.submit(HOUSE)
@@ -322,8 +340,8 @@ def test_a_picture_that_was_saved_while_the_program_was_closed_is_not_made_again
     before = LocalEngine(settings, store=JobStore(table))
     job = before.submit(HOUSE)
     before._ledger.take(frozenset())
-    before._ledger.suspend(UserError("The program is being closed."))
-    path = Gallery(settings.pictures).add(Image.new("RGB", (128, 128)), job.request.picture(0), {})
+    before.close()
+    path = Gallery(settings.pictures).add(Image.new("RGB", (128, 128)), job.request.picture(0), {"job": job.mark})
     with next_program(settings, table) as engine:
         assert [saved.path for saved in engine.job(job.id).result()] == [path]
     assert list(settings.pictures.rglob("*.png")) == [path]

@@ -1,14 +1,11 @@
 """Memory that runs out while a model loads, at a step and while a picture is decoded: through the real worker."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Decoder
 from PIL import Image
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from pipelines.engine.jobs import Failed, Finished, Saved, Warned
 from pipelines.engine.out_of_memory import is_out_of_memory, shortage
@@ -17,9 +14,9 @@ from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_folder, tiny_sd1
+from tests.shortages import CPU, CUDA, failing
 
-CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 8 GiB")
-CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4294967296 bytes. Error code 12")
+RUN = {"mark": "", "hashes": {}, "warnings": [], "first": 0, "waited": 0.0, "owner": ""}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def run(worker, **values):
     request = TextToImage(**{"prompt": "a cat", "checkpoint": "a", "steps": 2, "seed": 5} | values)
     request = request.resolved(request.checkpoint, (64, 64))
     events = []
-    message = {"request": request.model_dump(mode="json"), "hashes": {}, "warnings": [], "first": 0}
+    message = {"request": request.model_dump(mode="json"), **RUN}
     worker.run(message, events.append, lambda: False)
     return events
 
@@ -56,24 +53,6 @@ def of(kind, events):
 def pixels(saved):
     with Image.open(saved.path) as image:
         return np.array(image)
-
-
-@contextlib.contextmanager
-def failing(kind, error, calls):
-    """Modules of `kind` find no memory: in those of their calls, counted from 0, that `calls` holds."""
-    counted = []
-
-    def fail(module, _arguments):
-        if isinstance(module, kind):
-            counted.append(1)
-            if len(counted) - 1 in calls:
-                raise error
-
-    hook = register_module_forward_pre_hook(fail)
-    try:
-        yield counted
-    finally:
-        hook.remove()
 
 
 @pytest.mark.parametrize("error", [CUDA, CPU])

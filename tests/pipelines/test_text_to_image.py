@@ -1,5 +1,8 @@
 """Text to image from the resolved request to the saved pictures."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +17,7 @@ from pipelines.engine.manager import PipelineManager
 from pipelines.runners import RUNNERS
 from presets.gallery import Gallery
 from presets.inputs import Inputs
+from presets.metadata import read_request
 from presets.requests import TextToImage
 
 
@@ -53,7 +57,17 @@ def pixels(event):
 def test_a_request_becomes_a_saved_picture_of_its_size(context):
     (event,) = saved(draw(context, width=64, height=128))
     assert pixels(event).shape == (128, 64, 3)
-    assert set(event.timings) == {"load", "encode", "denoise", "decode"}
+    assert set(event.timings) == {"queue", "load", "adapters", "encode", "denoise", "decode"}
+
+
+def test_what_a_picture_cost_stands_in_its_file_and_only_the_first_waited(context):
+    first, second = saved(draw(replace(context, waited=1.5), count=2))
+    assert first.timings["queue"] == 1.5 and first.timings["load"] > second.timings["load"] == 0
+    for event in (first, second):
+        record = read_request(event.path).record
+        assert (record["timings"], record["peak_memory"]) == (event.timings, event.peak_memory)
+    if sys.platform == "linux":
+        assert min(first.peak_memory, second.peak_memory) > 2**26
 
 
 def test_each_picture_of_many_is_the_one_its_own_request_makes(context):

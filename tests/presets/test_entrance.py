@@ -32,6 +32,10 @@ def test_a_file_that_lets_nobody_or_everybody_in_is_refused(tmp_path):
     for name, sentence in (("empty", "names nobody"), ("missing", "cannot be read")):
         with pytest.raises(SettingRefused, match=sentence):
             check(Settings(auth_file=tmp_path / name))
+    (tmp_path / "bytes").write_bytes(b"ann:\xff\xfe")
+    with pytest.raises(SettingRefused, match="no text in UTF-8") as refused:
+        check(Settings(auth_file=tmp_path / "bytes"))
+    assert "xff" not in str(refused.value)
     with pytest.raises(SettingRefused, match="'ann' stands twice"):
         check(settings("ann:1", "ann:2"))
 

@@ -96,7 +96,9 @@ def test_folders_of_models_are_the_homes_own_and_those_given(home, monkeypatch):
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(("name", "value"), [("port", "70000"), ("device", "tpu"), ("threads", "0"), ("share", "7")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("port", "70000"), ("device", "tpu"), ("threads", "0"), ("share", "7"), ("root_path", "easel/")]
+)
 def test_a_value_that_is_not_allowed_is_refused(monkeypatch, name, value):
     with pytest.raises(ValidationError, match=name):
         load_settings({name: value})
