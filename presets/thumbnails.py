@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from presets.errors import UserError
 from presets.gallery_files import Picture
+from presets.whole_files import written_whole
 
 THUMBNAIL_SIDE = 256
 """Pixels of the longer side."""
@@ -40,8 +40,8 @@ class Thumbnails:
             content = _made(picture.path)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             raise ThumbnailFailed(picture) from None
-        with suppress(OSError):
-            _keep(path, content)
+        with suppress(OSError), written_whole(path) as file:
+            file.write(content)
         return content
 
     def forget(self, picture: Picture) -> None:
@@ -67,13 +67,3 @@ def _made(path: Path) -> bytes:
     whole.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     whole.save(buffer, **_SAVED)
     return buffer.getvalue()
-
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.{id(content)}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

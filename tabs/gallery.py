@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 from gradio.blocks import Block
+from pydantic import ValidationError
 
 from pipelines.engine.jobs import Saved
 from presets.errors import UserError
 from presets.gallery_files import Picture
+from presets.metadata import MetadataUnreadable, read_request
 from tabs import markup
 from tabs.gallery_markup import SKELETON
 from tabs.output import Updates, rows_of
@@ -21,6 +23,8 @@ from tabs.updates import update
 
 TITLE = "Gallery"
 SCRIPTS = ("gallery.js", "gallery_actions.js")
+TOLD = ("timings", "peak_memory", "warnings", "notes")
+"""What is shown of a picture's record."""
 EMPTY = "Choose a picture to see it with its settings"
 
 
@@ -50,17 +54,28 @@ def build(pictures: Pictures) -> Parts:
         picture = _own(pictures, str(event.value), request)
         if picture is None:
             return {chosen: (), stage: markup.empty_stage(EMPTY), panel: gr.update(visible=False), details: ""}
-        saved = Saved(index=0, path=picture.path, request=picture.request)
+        saved = saved_of(picture)
         return {
             chosen: (saved,),
             stage: _stage(picture),
             panel: gr.update(visible=True),
             link: markup.download(picture.path),
-            details: markup.table(rows_of(saved)),
+            details: markup.table([*rows_of(saved), *(("Board", name) for name in picture.boards)]),
         }
 
     update(view.select, show, None, outputs)
     return Parts(chosen, targets)
+
+
+def saved_of(picture: Picture) -> Saved:
+    """The picture with what its file tells of how it was made, as far as that can be true."""
+    plain = {"index": 0, "path": picture.path, "request": picture.request}
+    try:
+        recovered = read_request(picture.path)
+        record = recovered.record if recovered else {}
+        return Saved.model_validate({**plain, **{name: record[name] for name in TOLD if name in record}})
+    except (MetadataUnreadable, ValidationError):
+        return Saved.model_validate(plain)
 
 
 def _script() -> str:

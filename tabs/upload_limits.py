@@ -5,11 +5,15 @@ gone it keeps the part that came for good.
 """
 
 import re
+import shutil
+from pathlib import Path
 
+from gradio.utils import get_upload_folder
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tabs.calls import replayed
@@ -18,9 +22,13 @@ from tabs.http_requests import BODY_LIMIT, BodyTooLarge, read_body
 _FILES = re.compile(r".*/gradio_api/(?:upload|component_server)/?")
 _OTHERS = re.compile(r".*/(?:gradio_api/.*|login/?)")
 
+ROOM = 2**16
+"""Bytes that are free after an upload, at least."""
+
 
 class WholeUploads:
-    """ASGI middleware: HTTP 413 for a body of more than `limit` bytes; an upload that breaks off is removed at once."""
+    """ASGI middleware: HTTP 413 for a body of more than `limit` bytes; an upload that breaks off is removed at once,
+    and one that the disk has no room for is answered by 503."""
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT):
         self.app = app
@@ -31,6 +39,9 @@ class WholeUploads:
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         if _FILES.fullmatch(path):
+            if not _has_room(Headers(scope=scope).get("content-length", "")):
+                sentence = "The upload was not taken: the server's disk is full. Try again later."
+                return await PlainTextResponse(sentence, status_code=503)(scope, receive, send)
             return await self.app(scope, self._whole(receive), send)
         if not _OTHERS.fullmatch(path):  # the other doors limit theirs by themselves
             return await self.app(scope, receive, send)
@@ -58,3 +69,11 @@ class WholeUploads:
             return message
 
         return checked
+
+
+def _has_room(length: str) -> bool:
+    """Whether an upload of that "content-length" fits the disk: Gradio would leave there what it has written of one
+    that does not."""
+    folder = Path(get_upload_folder())
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return shutil.disk_usage(there).free >= ROOM + (int(length) if length.isdecimal() else 0)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.jobs import Failed, Saved
@@ -20,6 +22,7 @@ from presets.requests import TextToImage
 from presets.settings import Settings
 from presets.thumbnails import Thumbnails
 from tabs.command_output import PictureFiles
+from tabs.upload_limits import WholeUploads
 from tests.full_disk import PAGE, SmallDisk, small_disk
 
 NOISE = Image.effect_noise((64, 64), 90).convert("RGB")
@@ -134,6 +137,15 @@ def test_hashes_that_cannot_be_kept_leave_those_that_were(disk: SmallDisk, caplo
     assert file.read_bytes() == before and disk.files == {file} and "could not be saved" in caplog.text
     hashes._save()
     assert len(json.loads(file.read_text())) == 101
+
+
+def test_an_upload_that_finds_no_room_is_told_so_before_any_of_it_is_written(disk: SmallDisk, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(disk.root / "uploads"))
+    client = TestClient(WholeUploads(PlainTextResponse("taken")))
+    with disk.full():
+        refused = client.post("/gradio_api/upload", content=b"a picture")
+    assert refused.status_code == 503 and "disk is full" in refused.text
+    assert client.post("/gradio_api/upload", content=b"a picture").text == "taken"
 
 
 def engine_on(disk: SmallDisk) -> LocalEngine:

@@ -10,7 +10,7 @@ from presets.requests import TextToImage
 from presets.settings import Settings
 from presets.thumbnails import Thumbnails
 from tabs.access import is_gallery_private
-from tabs.gallery import SCRIPTS
+from tabs.gallery import SCRIPTS, saved_of
 from tabs.gallery_markup import SKELETON
 from tabs.page import build_page
 from tabs.pictures import Pictures, pictures_of
@@ -47,6 +47,23 @@ def test_trash_is_removed_for_good_after_its_time(tmp_path: Path):
     assert path.exists()
     swept.sweep()
     assert not path.exists() and not list((tmp_path / "thumbnails").rglob("*.webp"))
+
+
+@pytest.mark.parametrize(
+    ("record", "timings"),
+    [
+        ({"timings": {"denoise": 1.5}, "warnings": ["Too bright."]}, {"denoise": 1.5}),
+        ({"timings": "soon", "warnings": [1]}, {}),
+        ({"timings": {"denoise": float("nan")}}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_picture_tells_what_its_file_knows_of_how_it_was_made(tmp_path: Path, record: dict, timings: dict):
+    gallery = Gallery(tmp_path)
+    gallery.add(Image.new("RGB", (8, 8)), TextToImage(prompt="a boat"), record)
+    saved = saved_of(gallery.recent()[0])
+    assert (saved.timings, saved.request) == (timings, TextToImage(prompt="a boat"))
+    assert saved.warnings == (("Too bright.",) if timings else ())
 
 
 @pytest.mark.parametrize(
