@@ -237,4 +237,8 @@ async function lookAgain() {
   const isSame = page && page.total === list.total && page.pictures.every(({ id }) => list.entries.has(id));
   if (!isSame) await load(true);
 }
-new IntersectionObserver(([seen]) => seen.isIntersecting && lookAgain()).observe(view);
+let wasAway = true; // on another tab, not only scrolled out of sight
+new IntersectionObserver(([seen]) => {
+  if (!seen.isIntersecting) wasAway = view.offsetParent === null;
+  else if (wasAway) { wasAway = false; lookAgain(); }
+}).observe(view);

@@ -14,6 +14,7 @@ from tabs import (
     control_picture,
     controlnet,
     copy_as,
+    dropping,
     gallery,
     image_to_image,
     inpaint,
@@ -70,6 +71,7 @@ def build_page(
                     row = PresetRow(library, KINDS[name])
                     tab = build(engine)
                     row.connect(engine, tab.form)
+                    dropping.connect(engine, tab.form, row.note)
                     if manage_models:
                         own_presets.Panel(row, tab.form)
                     made.append(tab)
@@ -104,9 +106,7 @@ def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:
 
     def send(found: PictureInfo, file: Mapping[str, Any] | None) -> list[Any]:
         given = reference(form.store, file, "image") if file and form.store else None
-        begun = sending.begun_with(form, given, found.request) if given else {}
-        pictures = {name: value for name, value in begun.items() if name not in found.settings}
-        return [gr.Tabs(selected=kind), *form.merged({**pictures, **found.settings})]
+        return [gr.Tabs(selected=kind), *form.merged(dropping.filling(form, found, given))]
 
     update(button.click, send, [info.found, info.file], [tabs, *form.inputs])
 

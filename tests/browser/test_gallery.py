@@ -12,6 +12,7 @@ from presets.requests import TextToImage
 
 SCRIPT = "<img src=x onerror='window.broken = 1'><script>window.broken = 1</script>"
 PROMPTS = ("a red house", "a blue boat", "a castle in snow", SCRIPT)
+OWN = 'checkpoint:="gallery test"'
 BAR = ".gallery-bar [data-do={}]"
 
 
@@ -19,14 +20,17 @@ BAR = ".gallery-bar [data-do={}]"
 def gallery(pictures: Path) -> Iterator[Gallery]:
     """Four pictures more than there were, the newest ones; they are gone afterwards."""
     gallery = Gallery(pictures)
-    paths = []
     for seed, prompt in enumerate(PROMPTS):
-        request = TextToImage(prompt=prompt, seed=seed, checkpoint="Gallery test", steps=7)
-        paths.append(gallery.add(Image.new("RGB", (200, 100), (60 * seed, 99, 99)), request, {}))
+        add(gallery, prompt, seed)
     yield gallery
-    for path in paths:
-        path.unlink(missing_ok=True)
+    for picture in (*gallery.search(OWN), *gallery.search(f"{OWN} deleted:yes")):
+        picture.path.unlink()
     gallery.rebuild()
+
+
+def add(gallery: Gallery, prompt: str, seed: int) -> None:
+    request = TextToImage(prompt=prompt, seed=seed, checkpoint="Gallery test", steps=7)
+    gallery.add(Image.new("RGB", (200, 100), (50 * seed, 99, 99)), request, {})
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def opened(page: Page, gallery: Gallery) -> Page:  # noqa: ARG001 - it makes the
     page.errors = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
     page.get_by_role("tab", name="Gallery").click()
-    page.fill(".gallery-filters [name=search]", 'checkpoint:="gallery test"')
+    page.fill(".gallery-filters [name=search]", OWN)
     expect(tiles(page)).to_have_count(4)
     return page
 
@@ -44,7 +48,7 @@ def tiles(page: Page) -> Locator:
     return page.locator(".gallery-tile")
 
 
-def test_a_click_shows_a_picture_with_its_settings_and_sends_it_to_its_tab(opened: Page):
+def test_a_click_shows_a_picture_with_its_settings_and_sends_it_to_its_tab(opened: Page, gallery: Gallery):
     tiles(opened).first.click()
     expect(opened.locator("#gallery-details")).to_contain_text(SCRIPT)
     assert tiles(opened).first.get_attribute("title") == SCRIPT
@@ -57,9 +61,11 @@ def test_a_click_shows_a_picture_with_its_settings_and_sends_it_to_its_tab(opene
     expect(opened.locator("#text-to-image-prompt textarea")).to_have_value("a red house")
     expect(opened.locator("#text-to-image-steps input[type=number]")).to_have_value("7")
     opened.set_viewport_size({"width": 1440, "height": 950})
+    add(gallery, "one that was made meanwhile", 4)
     opened.get_by_role("tab", name="Gallery").click()
-    tiles(opened).nth(1).locator("[data-toggle]").click()
-    expect(opened.locator(".gallery-count")).to_have_text("2 of 4 pictures chosen")
+    expect(tiles(opened)).to_have_count(5)
+    tiles(opened).nth(0).locator("[data-toggle]").click()
+    expect(opened.locator(".gallery-count")).to_have_text("2 of 5 pictures chosen")
     assert opened.evaluate("window.broken") is None
     assert opened.errors == []  # type: ignore[attr-defined]
 
@@ -81,7 +87,7 @@ def test_what_is_deleted_comes_back_by_undo_or_is_removed_with_the_trash(opened:
     opened.on("dialog", lambda dialog: dialog.accept())
     opened.click(BAR.format("empty"))
     expect(opened.locator(".gallery-empty")).to_have_text("No picture is found.")
-    assert gallery.count('checkpoint:="gallery test"') == 3
+    assert gallery.count(OWN) == 3
 
 
 def test_two_pictures_are_compared_under_a_slider_and_downloaded_as_a_zip_file(opened: Page):

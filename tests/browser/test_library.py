@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,46 @@ def test_what_another_program_wrote_is_shown_and_sent_to_a_form(page: Page, cast
     page.click("#send-to-text-to-image")
     expect(page.locator(PROMPT)).to_have_value("a <b>castle</b> on a hill")
     expect(page.locator("#text-to-image-steps input[type=number]")).to_have_value("30")
+
+
+DROP = """([selector, name, content]) => {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, { type: "image/png" }));
+    for (const type of ["dragover", "drop"]) {
+        const event = new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer });
+        document.querySelector(selector).dispatchEvent(event);
+        if (!event.defaultPrevented) throw new Error(`the browser would open it: ${type}`);
+    }
+}"""
+
+
+def drop(page: Page, path: Path, selector: str):
+    page.evaluate(DROP, [selector, path.name, base64.b64encode(path.read_bytes()).decode()])
+
+
+def test_a_picture_dropped_on_a_form_fills_it(page: Page, castle: Path):
+    drop(page, castle, PROMPT)
+    expect(page.locator(PROMPT)).to_have_value("a <b>castle</b> on a hill")
+    expect(page.locator("#text-to-image-steps input[type=number]")).to_have_value("30")
+    note = page.locator("#text-to-image-preset-note")
+    expect(note).to_contain_text("Filled in from castle.png, made with AUTOMATIC1111.")
+    expect(note).to_contain_text("The nearest is 'storybook'")
+    page.get_by_role("tab", name="Image to image").click()
+    drop(page, castle, "#image-to-image-prompt textarea")
+    expect(page.locator("#image-to-image-prompt textarea")).to_have_value("a <b>castle</b> on a hill")
+    expect(page.locator("#image-to-image-image img")).to_be_visible()
+
+
+def test_a_picture_without_settings_dropped_on_a_form_leaves_it_and_says_so(page: Page, tmp_path: Path):
+    page.fill(PROMPT, "a cat")
+    for name, said in (("plain.png", "plain.png tells no settings"), ("torn.png", "picture")):
+        Image.new("RGB", (64, 64), "grey").save(tmp_path / name)
+        if name == "torn.png":
+            (tmp_path / name).write_text("<html>")
+        drop(page, tmp_path / name, "#text-to-image-negative-prompt textarea")
+        expect(page.locator("#text-to-image-preset-note")).to_contain_text(said)
+    expect(page.locator(PROMPT)).to_have_value("a cat")
 
 
 def test_a_file_that_is_no_picture_is_refused_with_a_sentence(page: Page, tmp_path: Path):
