@@ -40,7 +40,7 @@ def main() -> None:
     torch.set_num_threads(policy.threads)
     with tempfile.TemporaryDirectory(dir=options.folder) as home:
         path = Path(home) / "checkpoints" / "random.safetensors"
-        configs = _save(path, options.small)
+        configs = save_checkpoint(path, options.small)
 
         def manager() -> PipelineManager:
             return PipelineManager(Catalog([Path(home)]), policy, settings)
@@ -66,8 +66,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _save(path: Path, small: bool) -> Path:
-    """Write the checkpoint, and beside it a folder of its configs."""
+def save_checkpoint(path: Path, small: bool) -> Path:
+    """Write the checkpoint with random weights, and beside its folder one of its configs, which is returned."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     pipe = random_sd1(small=small).to(torch.float16)
     configs = path.parent.parent / "configs"
     for part in ("unet", "vae", "scheduler"):
@@ -95,9 +96,9 @@ def _cold_and_warm(path: Path, manager: Callable[[], PipelineManager], options: 
     dtype = getattr(torch, options.dtype)
     _switch(manager())
     for _ in range(options.rounds):
-        _forget(path)
+        forget(path)
         measure("cat", lambda: subprocess.run(["cat", str(path)], stdout=subprocess.DEVNULL, check=True))
-        _forget(path)
+        forget(path)
         measure("cold", lambda: _switch(manager()))
         measure("warm", lambda: _switch(manager()))
         measure("copy", lambda: bytes(plain))
@@ -126,7 +127,7 @@ def _converted(source: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return target
 
 
-def _forget(path: Path) -> None:
+def forget(path: Path) -> None:
     """Ask the system to drop its copy of the file."""
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -159,7 +160,7 @@ def _memory() -> dict[str, int]:
 
 def _diffusers(path: Path, configs: Path, options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for name, prepare in (("cold", _forget), ("warm", lambda _: None)):
+    for name, prepare in (("cold", forget), ("warm", lambda _: None)):
         prepare(path)
         began = time.perf_counter()
         StableDiffusionPipeline.from_single_file(

@@ -51,6 +51,6 @@ async def _exchanged(host: str, port: int, message: bytes) -> tuple[int, bytes]:
 async def _chunks(reader: asyncio.StreamReader) -> bytes:
     """The content of an answer that comes in pieces."""
     pieces = []
-    while length := int(await reader.readline(), 16):
+    while length := int(await reader.readline() or b"0", 16):  # or it broke off
         pieces.append((await reader.readexactly(length + 2))[:-2])
     return b"".join(pieces)

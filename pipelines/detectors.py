@@ -86,9 +86,11 @@ def _read(path: Path) -> Any:
     """What a file of PyTorch holds; nothing in it is run. Raises `PreprocessorRefused`."""
     try:
         with path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
-        if is_zip:
+            start = file.read(2)
+        if start == b"PK":
             check_zip(path)
+        elif start[:1] != b"\x80":  # among others a tar file, which PyTorch would unpack
+            raise BrokenFile("it is none")
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnsafeFile as problem:
         raise PreprocessorRefused(path.name, str(problem), "E-MODEL-UNSAFE") from problem

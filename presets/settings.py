@@ -53,6 +53,9 @@ RootPath = Annotated[str, AfterValidator(_path_under_a_host)]
 Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
+WeightStorage = Literal["full", "float8", "int8", "nf4"]
+
+
 class SettingRefused(UserError):
     """A setting that no value of its type alone makes wrong."""
 
@@ -98,10 +101,11 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         default="auto", description="Precision of the weights; auto takes what the device is good at."
     )
-    weight_storage: Literal["full", "float8"] = Field(
+    weight_storage: WeightStorage = Field(
         default="full",
-        description="Keep the weights of the UNet or transformer as they are computed with, or in 8 bits: half the "
-        "memory, slower steps, and pictures that differ in detail.",
+        description="Keep the weights of the UNet or transformer as they are computed with, or in fewer bits: less "
+        "memory, slower steps, and pictures that differ in detail. float8 for all layers; int8 (by torchao) and nf4, "
+        "4 bits (by bitsandbytes), for linear layers, where these packages are installed.",
     )
     attention: Literal["auto", "xformers", "sdpa", "sliced"] = Field(
         default="auto",

@@ -21,6 +21,7 @@ from tabs.http_requests import BODY_LIMIT, BodyTooLarge, read_body
 from tabs.uploads import stood_in
 
 _CALL = re.compile(r".*/gradio_api/(?:call(?P<named>/v2)?|run|api)/(?P<name>[^/]+)/?")
+_ADDRESS = re.compile(r"\s*https?:", re.IGNORECASE)
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
 
 
@@ -80,6 +81,7 @@ class CheckedCalls:
         given = _json_object(body)
         if not (call and call["named"]):
             _check_envelope(given)
+        _check_files(given)
         number = given.get("fn_index")
         name = call["name"] if call and number is None else self._name_of(number)
         if name is None:
@@ -119,6 +121,17 @@ def _check_envelope(given: Mapping[str, Any]) -> None:
         json.dumps(beside, allow_nan=False)
     except (ValueError, RecursionError):
         raise UnreadableCall(f"The call must be plain JSON without NaN; given was {shortened(beside)}.") from None
+
+
+def _check_files(given: Mapping[str, Any]) -> None:
+    """Gradio would fetch a file whose path is an address from there: this machine asks nobody for a stranger."""
+    left: list[Any] = [given]
+    while left:
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        path = value.get("path") if isinstance(value, dict) else None
+        if isinstance(path, str) and _ADDRESS.match(path):
+            raise UnreadableCall(f"Only a file that was uploaded here can be used, and not {shortened(path)}.")
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

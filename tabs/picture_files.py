@@ -15,11 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from presets.gallery_files import is_guessable
 
 _FILE = re.compile(r"/file[=/]")
+_PROXY = "/proxy="
+"""Gradio fetches other hosts' files under such paths, for pages that are made of others; and where a file's name is
+an address, it sends there."""
+_ADDRESS = re.compile(r"\s*https?:", re.IGNORECASE)
 
 
 class OnlyPictures:
-    """ASGI middleware: HTTP 403 for files under `folder` that are no PNG, and with `is_private` for those that have a
-    name without a secret part."""
+    """ASGI middleware: HTTP 403 for files of other hosts, for those under `folder` that are no PNG, and with
+    `is_private` for those that have a name without a secret part."""
 
     def __init__(self, app: ASGIApp, folder: Path, *, is_private: bool = False):
         self.app = app
@@ -32,9 +36,10 @@ class OnlyPictures:
         return await self.app(scope, receive, send)
 
     def _is_refused(self, path: str) -> bool:
-        """Whether `path` may stand for such a file. It is read from each `/file=`, as the name may hold others."""
+        """Whether `path` may stand for such a file, or for another host's. It is read from each `/file=`, as the name
+        may hold others."""
         names = [path[match.end() :] for match in _FILE.finditer(path)]
-        return any(self._is_hidden(name) for name in names)
+        return _PROXY in path or any(_ADDRESS.match(name) or self._is_hidden(name) for name in names)
 
     def _is_hidden(self, name: str) -> bool:
         try:

@@ -64,11 +64,11 @@ def _objects(canary: Path) -> dict[str, bytes]:
         "import": Call(importlib.import_module, "antigravity"),
         "dunder-import": Call(builtins.__import__, "this"),
         "run-path": Call(runpy.run_path, str(canary / "script.py")),
-        "getattr": Call(getattr, os.path, "abspath"),
+        "getattr": Call(getattr, Path, "home"),
         "remove-tree": Call(shutil.rmtree, str(canary)),
         "mkdir": Call(os.makedirs, str(canary / "ran")),
         "partial": Call(functools.partial(os.system, command)),
-        "attribute": Call(operator.attrgetter("system"), os.path),
+        "attribute": Call(operator.attrgetter, "system"),
         "method": Call(operator.methodcaller("touch"), canary / "ran"),
         "marshal": Call(marshal.loads, compiled),
         "unpickle": Call(pickle.loads, pickle.dumps(Call(os.system, command))),
@@ -161,10 +161,10 @@ def zip_bombs() -> dict[str, Callable[[], bytes]]:
     """Name -> what makes a zip that is small and would unfold, or be listed, to any size."""
     table = pickle.dumps({}, 2)
     return {
-        "deflated": lambda: _compressed({"data.pkl": table, "data/0": bytes(300 * 2**20)}, zipfile.ZIP_DEFLATED),
-        "deflated-table": lambda: _compressed({"data.pkl": table + bytes(300 * 2**20)}, zipfile.ZIP_DEFLATED),
-        "bzip2": lambda: _compressed({"data.pkl": table, "data/0": bytes(100 * 2**20)}, zipfile.ZIP_BZIP2),
-        "lzma": lambda: _compressed({"data.pkl": table, "data/0": bytes(100 * 2**20)}, zipfile.ZIP_LZMA),
+        "deflated": lambda: _compressed({"data.pkl": table, "data/0": bytes(100 * 2**20)}, zipfile.ZIP_DEFLATED),
+        "deflated-table": lambda: _compressed({"data.pkl": table + bytes(100 * 2**20)}, zipfile.ZIP_DEFLATED),
+        "bzip2": lambda: _compressed({"data.pkl": table, "data/0": bytes(30 * 2**20)}, zipfile.ZIP_BZIP2),
+        "lzma": lambda: _compressed({"data.pkl": table, "data/0": bytes(30 * 2**20)}, zipfile.ZIP_LZMA),
         "overlapping": lambda: _overlapping(2000, 2**20),
         "lying-sizes": lambda: _lying(_zipped(table)),
         "long-table": lambda: _zipped(b"\x80\x02" + b"]0" * (3 * 2**20) + b"}."),

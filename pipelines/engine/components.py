@@ -169,7 +169,7 @@ class ComponentCache:
 
     `budgets` names the tiers, the one that models run from first. `device` is where they run. `others` tells the bytes
     in a tier that are none of its checkpoints' and count against the budget. `kept` are names of checkpoints that are
-    not forgotten. Belongs to one thread; only `get` may be called from others.
+    not forgotten. Belongs to one thread; only `get` and `is_used` may be called from others.
     """
 
     def __init__(
@@ -185,6 +185,10 @@ class ComponentCache:
 
     def get(self, key: CheckpointKey) -> Holding | None:
         return self._holdings.get(key)
+
+    def is_used(self) -> bool:
+        """Whether any checkpoint is in use now."""
+        return any(holding.pins for holding in list(self._holdings.values()))
 
     def named(self, name: str) -> list[CheckpointKey]:
         """What is held of the checkpoint `name`, as its files are now and were before."""

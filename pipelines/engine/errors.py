@@ -27,6 +27,7 @@
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
     +-- BrokenPicture         the decode gave NaN                      E-NAN
     +-- OutOfMemory           does not fit on the device               E-MEMORY
+    +-- ProgramDied           the whole program did, again and again   E-WORKER
     +-- WorkerDied            the worker process ended during the job  E-WORKER
     +-- Busy                  the queue is full                        E-BUSY
     +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
@@ -254,6 +255,18 @@ class BrokenPicture(UserError):
 
 class OutOfMemory(UserError):
     code = "E-MEMORY"
+
+
+class ProgramDied(UserError):
+    """Again and again, in one job."""
+
+    code = "E-WORKER"
+
+    def __init__(self, tries: int):
+        super().__init__(
+            f"The program was ended from outside {tries} times in this job, before it had made a picture. Choose a "
+            "smaller size or model if the system did so, as where main memory has run out; else send the job again."
+        )
 
 
 class WorkerDied(UserError):

@@ -134,7 +134,7 @@ class Job:
 
     `owner` is whose it is, by a secret of theirs; empty for the program's own. A job that is not `kept` is dropped if
     it still waits some time after the last who watched it (by `stream`) has left. Times in seconds since 1970; `tries`
-    counts how often it was begun. Only the engine changes any of these.
+    counts how often it was begun since it last saved a picture. Only the engine changes any of these.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.engine.costs import Costs
-from pipelines.engine.errors import WorkerDied
+from pipelines.engine.errors import ProgramDied
 from pipelines.engine.jobs import LAST_EVENTS, Event, Failed, Finished, Job, Queued, Saved, Stopped, Tally, Warned
 from pipelines.engine.line import Line
 from pipelines.engine.store import JobStore
@@ -32,9 +32,9 @@ TOLD_PLACES = 10
 """Jobs at the head of the line that are told of every change of place."""
 ESTIMATED_PLACES = 1000
 TRIES = 2
-"""How often one program begins a job at most, where each time the worker died."""
+"""How often one program begins a job at most, where each time the worker died before another picture was saved."""
 ALL_TRIES = 4
-"""How often all programs do, where each time the worker or the program died."""
+"""How often all programs do, where each time the worker or the program died so."""
 PICTURES_SEARCHED = 200
 """The gallery's newest pictures, among which those of a job that was cut off are looked for."""
 
@@ -53,8 +53,10 @@ class Ledger:
         self._costs = Costs()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
-        self._restored: set[str] = set()
+        self._cut_off: set[str] = set()
+        """Jobs that were perhaps begun before, by this program or one before it."""
         self._deaths: Counter[str] = Counter()
+        """Of workers, by job, since it last saved a picture."""
         self._places = 0
         self._forgotten = 0.0
 
@@ -65,9 +67,9 @@ class Ledger:
             self._places = max(self._places, job.place)
             job.kept = True
             if job.started is not None and job.tries >= ALL_TRIES:
-                self.put(job, _failed(WorkerDied(None)))
+                self.put(job, _failed(ProgramDied(job.tries)))
                 continue
-            self._restored.add(job.id)
+            self._cut_off.add(job.id)
             job.started = None
             self.line.append(job)
             job.put(Queued(position=len(self.line), detail=detail))
@@ -118,6 +120,8 @@ class Ledger:
             event = self._learnt(job, event)
         job.put(event)
         if isinstance(event, Saved):
+            job.tries = min(job.tries, 1)
+            self._deaths.pop(job.id, None)
             self.tally = self.tally.model_copy(update={"pictures": self.tally.pictures + 1})
         if is_last:
             self._count(job)
@@ -131,6 +135,7 @@ class Ledger:
         if job is None:
             return
         self._deaths[job.id] += 1
+        self._cut_off.add(job.id)
         if job.is_cancelled:
             self.put(job, Stopped())
         elif self._deaths[job.id] >= TRIES:
@@ -191,8 +196,8 @@ class Ledger:
                 job.put(_told(position, seconds))
 
     def may_have_saved(self, job: Job) -> bool:
-        """Whether it was perhaps begun before, by this program or one before it."""
-        return job.tries > 1 or job.id in self._restored
+        """Whether it may have pictures that it was not told of."""
+        return job.id in self._cut_off
 
     def find_saved(self, job: Job, gallery: Gallery) -> None:
         """Tell a job of the pictures that it had saved and not been told of. Where the gallery cannot be read, they are
@@ -257,7 +262,7 @@ class Ledger:
     def _learnt(self, job: Job, event: Finished) -> Finished:
         """`event` with the seconds that the job waited, once it is known what such jobs take."""
         total = event.timings.get("total")
-        if total and job.tries == 1:
+        if total and job.id not in self._cut_off:
             self._costs.learn(job.request, total)
         if job.started is None:
             return event
@@ -271,7 +276,7 @@ class Ledger:
                 "seconds": self.tally.seconds + seconds,
             }
         )
-        self._restored.discard(job.id)
+        self._cut_off.discard(job.id)
         self._deaths.pop(job.id, None)
         self._ended.append(job.id)
         while len(self._ended) > KEPT_JOBS:

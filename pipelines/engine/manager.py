@@ -20,13 +20,13 @@ from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.control_loading import load_control
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.float8 import computing, store_in_float8
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
 from pipelines.engine.jobs import Event, Loading, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
+from pipelines.engine.narrow import computing, store
 from pipelines.engine.offload import largest_block, offloaded
 from pipelines.engine.plans import Demand, Plan, decoding_bytes, plans_for
 from pipelines.engine.policy import Attention, Policy
@@ -279,13 +279,14 @@ class PipelineManager:
             self._cache.forget(key)
 
     def read_ahead(self, name: str) -> None:
-        """Bring the files of the checkpoint `name` into the system's memory for files, if it is not loaded. Any thread
-        may call it. Lasts as long as the reading, and does nothing where that is not possible."""
+        """Bring the files of the checkpoint `name` into the system's memory for files, if it is not loaded; slowly
+        while another is in use. Any thread may call it. Lasts as long as the reading, and does nothing where that is
+        not possible."""
         with contextlib.suppress(UserError, BrokenFile, OSError):
             model = self._catalog.find(name)
             if model.path is not None and self._cache.get(self._key(model)) is None:
                 for path in files_read(model):
-                    read_ahead(path)
+                    read_ahead(path, self._cache.is_used)
 
     def release(self) -> None:
         """Forget all components that no use holds and nobody wants kept, and what is kept for the next use of LoRAs."""
@@ -331,8 +332,8 @@ class PipelineManager:
 
     def _prepare(self, denoiser: Any) -> None:
         """Have `denoiser`, if it was loaded just now, as the policy wants it for all uses."""
-        if denoiser is not None and self._policy.weight_storage == "float8":
-            store_in_float8(denoiser, pinned=self._device.type == "cuda")
+        if denoiser is not None and self._policy.weight_storage != "full":
+            store(denoiser, self._policy.weight_storage, pinned=self._device.type == "cuda")
         if denoiser is not None and self._policy.compile:
             compile_blocks(denoiser)
 
@@ -373,7 +374,9 @@ class PipelineManager:
         with (
             interpreted(denoiser, plan.offload != "none"),
             offloaded(components, self._device, plan.offload, self._policy.resident_limit),
-            computing(denoiser) if self._policy.weight_storage == "float8" else contextlib.nullcontext(),
+            contextlib.nullcontext()
+            if self._policy.weight_storage == "full"
+            else computing(denoiser, self._policy.weight_storage),
             tiling(components["vae"], plan.vae_tiling),
             attending(denoiser, attention) as computed_by,
         ):

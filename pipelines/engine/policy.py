@@ -3,11 +3,12 @@
 import math
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from presets.errors import UserError
-from presets.settings import Settings
+from presets.settings import Settings, WeightStorage
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Attention = Literal["xformers", "sdpa", "sliced"]
@@ -21,6 +22,9 @@ RESIDENT_SHARE = 0.75
 """Of a GPU's memory, for the weights of one checkpoint. The rest is for what is computed: a step of SDXL at 1024 x 1024
 pixels with guidance takes about 2 GiB."""
 
+PACKAGES = {"int8": "torchao", "nf4": "bitsandbytes"}
+"""What a way to keep weights needs beside PyTorch."""
+
 HEADS = ((77, 1, 160), (1024, 8, 40))
 """Tokens, heads and their width that attention is tried with: the widest head of Stable Diffusion 1.x, and many
 narrow ones."""
@@ -32,7 +36,7 @@ class Hardware:
     those this process may use.
 
     `capability` is CUDA's compute capability; `xformers_dtypes` are the precisions in which its kernel was run here and
-    gave the right numbers.
+    gave the right numbers. `packages` are those of `PACKAGES` that are installed.
     """
 
     device: Literal["cpu", "cuda"]
@@ -44,6 +48,7 @@ class Hardware:
     capability: tuple[int, int] | None = None
     xformers_dtypes: tuple[Dtype, ...] = ()
     main_memory: int = 0
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Policy:
     xformers_dtypes: tuple[Dtype, ...] = ()
     offload: Literal["auto"] | Offload = "none"
     vae_tiling: Literal["auto", "always"] = "auto"
-    weight_storage: Literal["full", "float8"] = "full"
+    weight_storage: WeightStorage = "full"
     compile: bool = False
     ram_budget: int = 0
     preview_interval: float = 0.25
@@ -96,7 +101,7 @@ class Policy:
             f"{self.device}, {self.dtype}{small}, attention by {attention}, {self.threads} threads, "
             f"{self.memory_budget / 2**30:.1f} GiB for weights"
             + (", compiled" if self.compile else "")
-            + (", kept in float8" if self.weight_storage == "float8" else "")
+            + ("" if self.weight_storage == "full" else f", kept in {self.weight_storage}")
             + ("" if self.offload in ("auto", "none") else f", offload by {self.offload}")
             + (f", {self.ram_budget / 2**30:.1f} GiB of main memory" if self.device == "cuda" else "")
         )
@@ -147,8 +152,17 @@ def _check(hardware: Hardware, settings: Settings) -> None:
             f"Offload {settings.offload!r} needs a GPU, and this machine has none; choose auto or none.",
             code="E-DEVICE",
         )
-    if settings.compile and settings.weight_storage == "float8":
-        raise UserError("Weights in float8 cannot be compiled; choose one of the two settings.", code="E-DEVICE")
+    package = PACKAGES.get(settings.weight_storage)
+    if package is not None and package not in hardware.packages:
+        raise UserError(
+            f"Weights are kept in {settings.weight_storage} by {package}, which is not installed; run: "
+            f"pip install {package}",
+            code="E-DEVICE",
+        )
+    if settings.compile and settings.weight_storage != "full":
+        raise UserError(
+            f"Weights in {settings.weight_storage} cannot be compiled; choose one of the two settings.", code="E-DEVICE"
+        )
     if settings.dtype == "float16" and hardware.device == "cpu":
         raise UserError("float16 does not run well on a CPU; choose auto, float32 or bfloat16.", code="E-DEVICE")
 
@@ -158,6 +172,7 @@ def detect(settings: Settings) -> Hardware:
     xformers' kernel once. Nothing is timed, so that a restart finds the same."""
     import torch
 
+    packages = tuple(package for package in PACKAGES.values() if find_spec(package) is not None)
     if settings.device != "cpu" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return Hardware(
@@ -168,6 +183,7 @@ def detect(settings: Settings) -> Hardware:
             capability=(properties.major, properties.minor),
             xformers_dtypes=_xformers_dtypes() if settings.attention in ("auto", "xformers") else (),
             main_memory=usable_memory(),
+            packages=packages,
         )
     flags = _cpu_flags()
     return Hardware(
@@ -177,6 +193,7 @@ def detect(settings: Settings) -> Hardware:
         cpus=usable_cpus(),
         amx="amx_bf16" in flags,
         avx512_bf16="avx512_bf16" in flags,
+        packages=packages,
     )
 
 

@@ -30,7 +30,7 @@ def load_vae(file: VaeFile, own: Any, dtype: torch.dtype) -> AutoencoderKL:
         state = tensors if _is_diffusers(shapes) else single_file.converted("vae", vae, tensors)
         state = {name.removeprefix("vae."): tensor.to(dtype, copy=True) for name, tensor in state.items()}
         vae.load_state_dict(state, assign=True)
-    except (KeyError, ValueError, RuntimeError, TypeError) as problem:
+    except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as problem:
         if is_out_of_memory(problem):
             raise
         first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -83,6 +83,17 @@ def test_a_job_that_ran_is_next_until_four_programs_died_of_it(program, tmp_path
     assert failed and isinstance(failed.last_event, Failed) and failed.last_event.code == "E-WORKER"
 
 
+def test_a_job_that_gets_further_each_time_is_begun_again_and_again(program, tmp_path):
+    job = program.accept()
+    for _ in range(ALL_TRIES):
+        program.begun()
+        program.ledger.put(program.ledger.current, Saved(index=0, path="x.png", request=HOUSE.picture(0)))
+        program.ledger.put_back(DIED, "")
+        program.begun()
+        program = restarted(program, tmp_path)
+    assert program.begun().id == job.id
+
+
 def test_a_worker_that_dies_a_second_time_fails_the_job_but_one_of_a_program_before_counts_not(program, tmp_path):
     program.accept()
     program.begun()

@@ -6,7 +6,7 @@ import pytest
 from tests.checkpoints import save_folder, tiny_sd1
 
 CODE = """
-import sys
+import os, sys
 from pathlib import Path
 from pipelines.engine.policy import decide, detect
 from presets.settings import Settings
@@ -23,6 +23,7 @@ catalog = Catalog((), Path(sys.argv[1]))
 with PipelineManager(catalog, policy, settings).pipeline("") as loaded:
     loaded.pipe("a cat", num_inference_steps=1, width=32, height=32)
 assert sys.modules.get("xformers") is None
+assert os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 assert torch.get_num_threads() == 1
 """
 

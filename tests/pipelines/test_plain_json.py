@@ -30,6 +30,7 @@ def test_a_long_text_of_commas_and_brackets_is_one_value():
         "[" + "[]," * PARTS_LIMIT + "[]]",
         '["' + '","' * PARTS_LIMIT + '"]',
         '{"a":' + "{}," * PARTS_LIMIT,
+        '"" ' * PARTS_LIMIT + "[," * PARTS_LIMIT,
         "[" * 100_000,
         '{"a":' * 100_000,
         "9" * 100_000,

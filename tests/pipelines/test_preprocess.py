@@ -1,5 +1,6 @@
 """Control pictures by detectors with weights: the real architectures, with numbers that mean nothing."""
 
+import pickle
 import zipfile
 
 import numpy as np
@@ -22,7 +23,7 @@ from presets.inputs import Inputs
 from presets.preprocessors import PREPROCESSORS, PreprocessSettings
 from presets.settings import Settings
 from tests.annotators import save, save_depth_anything, save_dpt, teed
-from tests.payloads import zip_bombs
+from tests.payloads import FORMATS, zip_bombs
 from tests.scenes import house
 
 SMALL = ("softedge-hed", "scribble-hed", "softedge-pidinet", "scribble-pidinet", "softedge-teed", "anyline",
@@ -179,7 +180,7 @@ class Harmful:
         return print, ("code ran",)
 
 
-@pytest.mark.parametrize("case", ["code", "text", "empty", "cut", "other", "compressed", "overlapping", "table"])
+@pytest.mark.parametrize("case", ["code", "text", "tar", "empty", "cut", "other", "compressed", "overlapping", "table"])
 def test_a_file_that_is_not_what_its_name_says_is_refused_and_nothing_in_it_runs(tmp_path, capsys, case):
     path = save(tmp_path / "models/annotators", "5_model.pth") / "5_model.pth"
     whole = path.read_bytes()
@@ -196,13 +197,14 @@ def test_a_file_that_is_not_what_its_name_says_is_refused_and_nothing_in_it_runs
         (tmp_path / "new").replace(path)
     elif case == "overlapping":
         path.write_bytes(zip_bombs()["overlapping"]())
+    elif case == "tar":
+        path.write_bytes(FORMATS["tar"](pickle.dumps({})))
     else:
         path.write_bytes({"text": b"<html>not found</html>", "empty": b"", "cut": whole[: len(whole) // 2]}[case])
     with pytest.raises(PreprocessorRefused, match=r"'5_model.pth' cannot be used: its? ") as caught:
         made(opened(tmp_path), "softedge-teed")
-    assert caught.value.code == (
-        "E-MODEL-UNSAFE" if case in ("code", "text", "compressed", "overlapping") else "E-MODEL-CORRUPT"
-    )
+    is_unsafe = case in ("code", "compressed", "overlapping")
+    assert caught.value.code == ("E-MODEL-UNSAFE" if is_unsafe else "E-MODEL-CORRUPT")
     assert "code ran" not in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from pipelines.engine.headers import BrokenFile
-from pipelines.engine.weight_files import WeightFiles, read_ahead
+from pipelines.engine.weight_files import WINDOW, WeightFiles, read_ahead
 from pipelines.engine.weights import CHUNK
 
 
@@ -70,7 +70,20 @@ def test_file_that_changes_while_it_is_read_is_broken(tmp_path, length, view):
 def test_reading_ahead_changes_nothing(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc" * 1000)
-    read_ahead(path)
+    read_ahead(path, lambda: False)
     assert path.read_bytes() == b"abc" * 1000
     with pytest.raises(OSError):
-        read_ahead(tmp_path / "none")
+        read_ahead(tmp_path / "none", lambda: False)
+
+
+def test_reading_ahead_rests_while_something_is_drawn_and_no_longer(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(bytes(3 * WINDOW))
+    asked = []
+
+    def is_busy():
+        asked.append(len(asked))
+        return len(asked) < 2
+
+    read_ahead(path, is_busy)
+    assert len(asked) >= 3

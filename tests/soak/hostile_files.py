@@ -11,6 +11,7 @@ slow above one second of processor time, large above 64 MB.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHUNK = 250
+CHUNK = 500
 """Files that one process reads."""
+ROOT = Path(__file__).parent.parent.parent
 SECONDS, BYTES = 1.0, 64 * 2**20
 FIRST = 5
 """Of each kind of finding that are shown."""
@@ -73,7 +75,8 @@ def _chunk(options: argparse.Namespace, first: int) -> list[dict[str, Any]]:
     end = min(first + CHUNK, _count(options))
     command = [sys.executable, "-m", "tests.soak.hostile_files", "--read", str(first), str(end)]
     more = ["--root", str(options.root), "--mutations", str(options.mutations), "--seed", str(options.seed)]
-    done = subprocess.run([*command, *more], stdout=subprocess.PIPE, text=True, check=False)
+    own = {**os.environ, "TMPDIR": str(options.root / "models")}
+    done = subprocess.run([*command, *more], stdout=subprocess.PIPE, text=True, check=False, env=own)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     if len(found) < end - first:
         name, kind = _names(options)[first + len(found)]
@@ -137,7 +140,7 @@ class _Room:
             ended = self.reader.load(folder, "sound")
             assert ended == "loaded", f"{folder}: {ended}"
             path.unlink()
-        self.watch = Watch(readable=[options.root], writable=[options.root / "models"]).install()
+        self.watch = Watch(readable=[options.root, ROOT], writable=[options.root / "models"]).install()
 
     def read(self, number: int) -> dict[str, Any]:
         from tests.watching import costing

@@ -1,6 +1,6 @@
 """The program, its worker, and others that write into its home, killed (SIGKILL) at random moments.
 
-    python -m tests.soak.kill [--kills 300] [--writer-kills 300] [--seed 0] [--quick]
+    python -m tests.soak.kill [--kills 300] [--writer-kills 300] [--seed 0] [--quick] [--minutes M]
 
 Prints JSON. People send jobs over HTTP all the while; of the kills four in ten are of the whole program, which is then
 started again, the others of its worker; most of them while it draws, some at any moment, also before it answers.
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--writer-kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no more is killed")
     parser.add_argument("--home", type=Path, help="kept afterwards; else a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +67,8 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.soak.homes", str(home), str(options.writer_kills)]
     writers = subprocess.Popen(command, cwd=ROOT)
     zygote = Zygote(home / "program.log") if options.quick else None
-    kills = _kill(home, people, options.kills, chance, zygote)
+    end = began + 60 * options.minutes
+    kills = _kill(home, people, options.kills, chance, zygote, end)
     if writers.wait():
         raise RuntimeError("a writer failed by itself")
     states = _let_end(home, people)
@@ -119,10 +121,12 @@ def _about(client: httpx.Client) -> dict[str, Any]:
     return client.get("/api/about").json()
 
 
-def _kill(home: Path, people: People, count: int, chance: random.Random, zygote: Zygote | None) -> Counter[str]:
-    """Kill `count` times, and leave no program behind."""
+def _kill(
+    home: Path, people: People, count: int, chance: random.Random, zygote: Zygote | None, end: float
+) -> Counter[str]:
+    """Kill `count` times, or until `end`, and leave no program behind."""
     kills: Counter[str] = Counter()
-    while kills.total() < count:
+    while kills.total() < count and time.monotonic() < end:
         program, stop = Program(home, zygote), threading.Event()
         sender = threading.Thread(target=people.send_to, args=(program, stop))
         sender.start()

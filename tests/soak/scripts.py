@@ -117,6 +117,13 @@ class Surfaces:
         self.page.goto(self.address)
         self.page.wait_for_selector("#text-to-image-generate")
 
+    def _open(self, tab: str) -> None:
+        """Also one for which there is no room in the row of tabs, and which stands in a menu."""
+        shown = self.page.locator(f"button[data-tab-id='{tab}']")
+        if not shown.last.is_visible():
+            self.page.locator(".overflow-menu > button").first.click()
+        shown.last.click()
+
     def presets(self) -> None:
         cards = self.page.locator("#text-to-image-presets [data-preset^='p']")
         for number in range(0, cards.count(), 4):
@@ -140,14 +147,14 @@ class Surfaces:
         self.opened()
 
     def models(self) -> None:
-        self.page.get_by_role("tab", name="Models").click()
+        self._open("models")
         rows = self.page.locator("#models-table tr[data-model]")
         expect(rows.first).to_be_visible()
         for number in range(0, rows.count(), 8):
             rows.nth(number).click()
             self.page.wait_for_timeout(100)
         self.seen["rows of models"] += self.page.locator(".models tr").count()
-        self.page.get_by_role("tab", name="Text to image").click()
+        self._open("text-to-image")
 
     def prompts(self) -> None:
         self.page.fill("#text-to-image-steps input[type=number]", "1")
@@ -162,10 +169,10 @@ class Surfaces:
             self.seen["prompts with details, record and snippets"] += 1
 
     def queue(self) -> None:
-        self.page.get_by_role("tab", name="Queue").click()
+        self._open("queue")
         expect(self.page.locator("#queue-jobs tr").first).to_be_visible()
         self.seen["rows of the queue"] += self.page.locator("#queue-jobs tr").count()
-        self.page.get_by_role("tab", name="Text to image").click()
+        self._open("text-to-image")
 
     def complaints(self) -> None:
         self.page.fill(NEGATIVE, "")
@@ -191,7 +198,7 @@ class Surfaces:
         expect(self.page.locator(STATUS)).not_to_be_empty()
 
     def pictures(self) -> None:
-        self.page.get_by_role("tab", name="Picture info").click()
+        self._open("picture-info")
         for number, text in enumerate(self.texts):
             path = self.folder / f"picture-{number}.png"
             about = PngImagePlugin.PngInfo()
@@ -207,7 +214,7 @@ class Surfaces:
             if number % 10 == 0:
                 self.page.click("#send-to-text-to-image")
                 self.page.wait_for_timeout(500)
-                self.page.get_by_role("tab", name="Picture info").click()
+                self._open("picture-info")
             self.page.locator("#info-file button[aria-label='Clear'], #info-file button[title='Clear']").first.click()
             self.page.wait_for_timeout(100)
             self.seen["pictures with texts inside"] += 1
@@ -224,7 +231,7 @@ class Surfaces:
 
     def files(self) -> None:
         """Names of files that are given."""
-        self.page.get_by_role("tab", name="Image to image").click()
+        self._open("image-to-image")
         for text in self.texts[::6]:
             path = self.folder / f"{as_file_name(text)}.png"
             Image.new("RGB", (64, 64)).save(path)
@@ -232,7 +239,7 @@ class Surfaces:
             self.page.wait_for_timeout(700)
             self.seen["names of given files"] += 1
             self.page.goto(self.address)
-            self.page.get_by_role("tab", name="Image to image").click()
+            self._open("image-to-image")
 
     def addresses(self) -> None:
         ways = ("?preset={}", "?__theme={}", "?view={}", "#{}", "{}", "api/jobs/{}", "api/{}", "gradio_api/file={}")

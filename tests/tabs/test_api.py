@@ -237,3 +237,10 @@ def test_only_the_pictures_folder_is_served(address: str, engine: FakeEngine, tm
     secret.write_text("no")
     assert httpx.get(f"{address}gradio_api/file={secret}").status_code == 403
     assert httpx.get(f"{address}gradio_api/file={engine.submitted[0].saved[0].path}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["file=http://other.test/x", "file=HTTPS://other.test/x.png", "proxy=http://other.test/x"]
+)
+def test_nobody_is_sent_to_another_host_nor_given_its_files(address: str, path: str):
+    assert httpx.get(f"{address}gradio_api/{path}").status_code == 403

@@ -71,6 +71,15 @@ def test_a_file_that_nobody_uploaded_is_not_opened(address: str, path: str, meta
     assert "root:" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["http://other.test/x.png", " HTTPS://other.test/x.png"])
+def test_no_file_is_fetched_from_another_host(address: str, path: str):
+    asked = [call(address, image={"path": path, "meta": {"_type": "gradio.FileData"}})]
+    body = {"data": [[{"path": path}]], "session_hash": "a"}
+    asked += [httpx.post(f"{address}gradio_api/{way}", json={"fn_index": 0, **body}) for way in ("queue/join", "run/x")]
+    assert [answer.status_code for answer in asked] == [400] * 3
+    assert all("Only a file that was uploaded here" in answer.text for answer in asked)
+
+
 @pytest.mark.parametrize("image", [None, "x", 7, [], {"sha256": "../x", "width": 64, "height": 64}])
 def test_what_is_no_file_is_refused_at_once(address: str, image: object):
     answer = call(address, image=image)
