@@ -5,8 +5,9 @@
 Prints JSON. A page is served on loopback over the real engine and its worker process; long jobs (two checkpoints, with
 and without a LoRA, an upscaler) are ended in turn by the engine itself, by DELETE over HTTP, by the Python client's
 `job.cancel()`, by a client whose process is killed, and by a browser that only watched and goes away (with
-`left_jobs=cancel` and no patience). Per way: `free_p50` and `free_max`, the seconds from there until the worker had
-nothing to do, `late` those over a second and the longest step (goal 0), `next_same` of `count` (goal: all).
+`left_jobs=cancel`, whose patience and the time until the next look are allowed for). Per way: `free_p50` and
+`free_max`, the seconds from there until the worker had nothing to do, `late` those over a second and the longest step
+(goal 0), `next_same` of `count` (goal: all).
 """
 
 import argparse
@@ -27,7 +28,7 @@ import httpx
 from PIL import Image
 
 from pipelines.engine.jobs import Job, Progress
-from pipelines.engine.local import LocalEngine
+from pipelines.engine.local import TICK_SECONDS, LocalEngine
 from pipelines.engine.store import open_store
 from presets.drawing import LoraUse
 from presets.requests import AnyRequest, TextToImage
@@ -41,6 +42,8 @@ from tests.upscalers import save_upscaler, tiny_compact
 
 LONGEST = 30.0
 """Seconds that a job which was ended may go on before the engine is told."""
+PATIENCE = 0.5
+"""Seconds that a job may be watched by nobody."""
 ALLOWED = 1.0
 """Seconds over a step."""
 CLIENT = """
@@ -50,7 +53,7 @@ client = Client(sys.argv[1], verbose=False, analytics_enabled=False)
 print("begun", flush=True)
 for line in sys.stdin:
     if line.strip() == "draw":
-        long = {"prompt": "a cat", "checkpoint": "a", "steps": 150, "width": 256, "height": 256, "seed": 3}
+        long = {"prompt": "a cat", "checkpoint": "a", "steps": 150, "width": 96, "height": 96, "seed": 3}
         job = client.submit(**long, api_name="/text_to_image")
     else:
         job.cancel()
@@ -79,14 +82,14 @@ class Studio:
             save_folder(tiny_sd1(seed), home / "models/checkpoints" / name)
         save_lora(home / "models", "ink", of_sd1(tiny_sd1(100)))
         save_upscaler(tiny_compact(2), home / "models/upscalers/twice.safetensors")
-        settings = Settings(home=home, threads=1, left_jobs="cancel", patience=0)
+        settings = Settings(home=home, threads=1, left_jobs="cancel", patience=PATIENCE)
         self.chance = chance
         self.engine = LocalEngine(settings, store=open_store(settings.jobs)).start()
         self._serving = served(self.engine, settings.pictures, settings)
         self.address = self._serving.__enter__()
         self.client: _Client | None = None
         self._short = self._requests(steps=3, side=64)
-        self._long = self._requests(steps=150, side=256)
+        self._long = self._requests(steps=150, side=96)
         self._expected = {name: self._drawn(name) for name in self._short}
 
     def close(self) -> None:
@@ -102,7 +105,7 @@ class Studio:
             "plain": plain,
             "other": plain.model_copy(update={"checkpoint": "b", "prompt": "a dog"}),
             "lora": plain.model_copy(update={"loras": (LoraUse(name="ink", strength=0.8),)}),
-            "upscale": Upscale(image=given, upscaler="twice", factor=5, tile=64, overlap=16),
+            "upscale": Upscale(image=given, upscaler="twice", factor=8, tile=64, overlap=16),
         }
 
     def long_request(self) -> AnyRequest:
@@ -182,7 +185,7 @@ def by_leaving(studio: Studio) -> tuple[float, float]:
             reader.start()
             studio.wait_for_a_moment()
             began = time.monotonic()
-    return began, _longest_step(_known(studio, identifier))
+    return began, _longest_step(_known(studio, identifier)) + PATIENCE + TICK_SECONDS
 
 
 def _read(stream: httpx.Response) -> None:
