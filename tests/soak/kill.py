@@ -41,6 +41,7 @@ PICTURES = 2
 """Of each job."""
 WORKER_KILLS = 3
 """At most, of one run of the program: it stops where three die before they were ready."""
+UNKNOWN = "any"
 ANY_MOMENT = 0.4
 """Share of the kills that come whatever goes on, within the time that a start takes."""
 LONGEST_WAIT = 45.0
@@ -144,14 +145,15 @@ def _kill(
 
 
 def _kill_worker(program: Program, hit: set[str], chance: random.Random) -> bool:
-    """At a random moment; whether there was one. Not within a job that was `hit` before."""
+    """At a random moment; whether there was one. Not within a job that was `hit` before, or may have been."""
     _wait_for_a_moment(program, chance)
     end = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < end:
         worker = program.worker()
-        if worker is not None and not hit.intersection(_running(program)):
+        running = _running(program)
+        if worker is not None and not (UNKNOWN in hit or hit.intersection(running)):
             with suppress(psutil.Error):
-                hit.update(_running(program))
+                hit.update(running)
                 worker.kill()
                 worker.wait(10)
                 return True
@@ -178,11 +180,11 @@ def _is_drawing(program: Program) -> bool:
 
 
 def _running(program: Program) -> list[str]:
-    """The identifiers of the jobs that run."""
+    """The identifiers of the jobs that run; one that stands for any where the program does not say."""
     try:
         return [job["id"] for job in program.client.get("/api/jobs").json() if job["state"] == "running"]
     except httpx.TransportError:
-        return []
+        return [UNKNOWN]
 
 
 def _let_end(home: Path, people: People) -> Counter[str]:
