@@ -151,7 +151,7 @@ def _in_browser(address: str) -> dict[str, Any] | str:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         return "no Chromium or Chrome is installed"
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
 
     with sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])

@@ -92,7 +92,7 @@ def _cold_and_warm(path: Path, manager: Callable[[], PipelineManager], options: 
         del result
 
     source = torch.zeros(path.stat().st_size // 2, dtype=torch.float16)
-    plain = memoryview(source.numpy()).cast("B")
+    plain = source.numpy().data.cast("B")
     dtype = getattr(torch, options.dtype)
     _switch(manager())
     for _ in range(options.rounds):

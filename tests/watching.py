@@ -38,7 +38,9 @@ class Watch:
     def install(self) -> "Watch":
         """For good: such hooks cannot be removed."""
         self.readable = [Path(os.path.realpath(path)) for path in (*self.readable, *self.writable, *libraries())]
-        self.writable = [Path(os.path.realpath(path)) for path in (*self.writable, "/dev/null")]
+        self.writable = [
+            Path(os.path.realpath(path)) for path in (*self.writable, "/dev/null", "/proc/self/clear_refs")
+        ]
         sys.addaudithook(self._note)
         return self
 

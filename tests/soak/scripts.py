@@ -238,7 +238,7 @@ class Surfaces:
             self.page.set_input_files("#image-to-image-image input[type=file]", str(path))
             self.page.wait_for_timeout(700)
             self.seen["names of given files"] += 1
-            self.page.goto(self.address)
+            self.opened()
             self._open("image-to-image")
 
     def addresses(self) -> None:

@@ -82,7 +82,11 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
             program.send_signal(2)
         seen = json.loads(program.communicate()[0].splitlines()[-1])
     control = seen[:1] == [event for event in seen[:1] if "/etc/passwd" in event]
-    events = {"control": int(control and bool(seen)), "outside": len(seen[1:]), "shown_outside": seen[1 : FIRST + 1]}
+    events = {
+        "control": int(control and bool(seen)),
+        "outside": len(seen[1:]),
+        "shown_outside": Counter(seen[1:]).most_common(FIRST),
+    }
     return {"texts": len(texts), **found, **events}
 
 
