@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parent.parent
 NAME = "owner-easel.hf.space"
 OWN = {"presets", "pipelines", "tabs"}
-EXTRAS = {"mcp"}
+EXTRAS = {"mcp", "torchao", "bitsandbytes"}
 """Packages that only a setting needs which is off."""
 
 

@@ -23,7 +23,7 @@ def test_a_picture_becomes_its_edges_and_another_preprocessor_has_other_paramete
     expect(page.locator("#control-picture-low-threshold")).to_be_visible()
     page.click("#control-picture-generate")
     expect(page.locator("#control-picture-status")).to_contain_text("1 picture in")
-    saved = max(pictures.rglob("*-control-picture.png"), key=lambda path: path.stat().st_mtime)
+    saved = max(pictures.rglob("*-control-picture-*.png"), key=lambda path: path.stat().st_mtime)
     edges = np.asarray(Image.open(saved).convert("L")) > 127
     assert near(edges, 2)[outline()].mean() > 0.9
     page.click("#control-picture-presets [data-preset='07-silhouette']")

@@ -26,7 +26,7 @@ def test_a_picture_is_made_larger_and_lies_beside_the_one_before(page: Page, pho
     expect(page.locator("#upscale-slider img")).to_have_count(2)
     for image in page.locator("#upscale-slider img").all():
         expect(image).to_have_js_property("naturalWidth", 384)
-    saved = max(pictures.rglob("*-upscale.png"), key=lambda path: path.stat().st_mtime)
+    saved = max(pictures.rglob("*-upscale-*.png"), key=lambda path: path.stat().st_mtime)
     assert Image.open(saved).size == (384, 256)
     assert read_request(saved).request.upscaler == "storybook-x2"
 

@@ -84,5 +84,5 @@ def test_what_a_preprocessor_lacks_is_told_of_the_units_where_one_asks_for_it(co
     unit = ControlUnit(picture=context.inputs.keep(house()), preprocessor="softedge-teed")
     with pytest.raises(UserError) as caught:
         picture_of(unit, (64, 64), context)
-    assert caught.value.code == ("E-MODEL-UNSAFE" if content else "E-PREPROCESSOR-MISSING")
+    assert caught.value.code == ("E-MODEL-CORRUPT" if content else "E-PREPROCESSOR-MISSING")
     assert caught.value.field == "units"
