@@ -2,8 +2,8 @@
 
 They are merged into the weights, so that a step costs what it costs without them. The sums lie beside the weights and
 take their place for one use; the weights themselves are not touched, so that afterwards they are bit for bit what they
-were, whatever happened in between. The sums are kept until a use of other weights: the next job mostly has the same
-LoRAs, for which nothing is computed, or other strengths, for which the memory is there.
+were, whatever happened in between. The sums are kept until LoRAs are put on other weights, or memory is needed: the
+next job mostly has the same LoRAs, for which nothing is computed, or others, for which the memory is there.
 
 Where a device has no room for both, the originals wait in main memory and are copied back.
 """
@@ -41,6 +41,7 @@ from pipelines.engine.lora_keys import (
 )
 from pipelines.engine.model import Model
 from pipelines.engine.out_of_memory import is_out_of_memory
+from pipelines.engine.weights import ALIGNMENT, Slot, new_block, view_of
 from presets.drawing import LoraUse
 from presets.errors import UserError, shortened
 
@@ -49,6 +50,8 @@ PARKED_BYTES = 2**30
 LEAST_MATCHED = 0.5
 """Share of its layers that a checkpoint must have for a LoRA to be applied at all."""
 WEIGHTS_PER_REPORT = 32
+BLOCK_BYTES = 2**26
+"""Of merged weights that lie together."""
 NUMBERS_COMPARED = 64
 """Of each weight, to see whether it is still the one that LoRAs were merged into."""
 
@@ -113,6 +116,26 @@ class _Merged:
 _Plan = dict[torch.nn.Parameter, _Changes]
 
 
+class _Room:
+    """Memory for merged weights: in main memory large blocks for many of them, which are read as quickly as the blocks
+    of the weights themselves."""
+
+    def __init__(self) -> None:
+        self._block = torch.empty(0, dtype=torch.uint8)
+        self._taken = 0
+
+    def take(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """A tensor that lies as `like` does, of any numbers."""
+        if like.device.type != "cpu":
+            return torch.empty_like(like, dtype=dtype)
+        size = -(-like.numel() * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        if self._taken + size > len(self._block):
+            self._block, self._taken = new_block(max(size, BLOCK_BYTES)), 0
+        slot = Slot(dtype, like.shape, torch.empty_like(like, device="meta").stride(), self._taken)
+        self._taken += size
+        return view_of(self._block, slot)
+
+
 class Adapters:
     """Belongs to the thread that owns the device."""
 
@@ -155,9 +178,11 @@ class Adapters:
         started = time.perf_counter()
         plan: _Plan = {}
         applied = self._planned(components, model, [use for use in uses if any(use.strengths)], plan)
-        self._drop_merged_but(plan)
+        if plan:
+            self._drop_merged_but(plan)
         in_place = not self._has_room(plan)
         originals: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        room = _Room()
         denoiser = components[FAMILIES[model.family].denoiser]
         wide = denoiser.dtype if plan else torch.float32  # diffusers goes through all modules for it
         try:
@@ -170,7 +195,7 @@ class Adapters:
                 else:
                     originals.append((weight, weight.data))
                     dtype = wide if weight.itemsize == 1 else weight.dtype  # 8 bits could not tell it from the original
-                    weight.data = self._with_changes(weight, changes, dtype)
+                    weight.data = self._with_changes(weight, changes, dtype, room)
             yield replace(applied, seconds=time.perf_counter() - started)
         finally:
             for weight, original in originals:
@@ -198,12 +223,14 @@ class Adapters:
         needed = 2 * sum(weight.nbytes for weight in new)
         return all(torch.cuda.mem_get_info(device)[0] >= needed for device in {weight.device for weight in new})
 
-    def _with_changes(self, weight: torch.nn.Parameter, changes: _Changes, dtype: torch.dtype) -> torch.Tensor:
+    def _with_changes(
+        self, weight: torch.nn.Parameter, changes: _Changes, dtype: torch.dtype, room: "_Room"
+    ) -> torch.Tensor:
         """The sum of `weight` and `changes`, which may have been kept from the last use."""
         base, kept = weight.data, self._merged.get(weight)
         some = _some_of(base)
         if kept is None or (kept.tensor.device, kept.tensor.dtype) != (base.device, dtype):
-            kept = _Merged(torch.empty_like(base, dtype=dtype), (), some)
+            kept = _Merged(room.take(base, dtype), (), some)
         elif kept.recipe == changes.recipe and kept.base.equal(some):
             return kept.tensor
         self._merged.pop(weight, None)  # should merging fail, nothing half done is left

@@ -23,12 +23,8 @@ MOST_READERS = 8
 WINDOW = 8 * 2**20
 """Bytes that the disk is asked for at a time where a file is read ahead."""
 
-RESTS = 60
-"""Times as long as it computed (the system makes room for each window) whoever reads ahead rests while a picture is
-drawn, so that this is not disturbed."""
-
-LONGEST_REST = 0.05
-"""Seconds after which is asked again whether it still is."""
+REST = 0.2
+"""Seconds after each window that is read ahead while a picture is drawn: to read costs the system some processor."""
 
 Tell = Callable[[int], object]
 
@@ -223,16 +219,14 @@ def _one_computing_thread() -> Iterator[int]:
 
 
 def read_ahead(path: Path, is_busy: Callable[[], bool]) -> None:
-    """Bring the file into the system's memory for files; while `is_busy`, at the cost of one part in `RESTS` of one
-    processor. Raises `OSError`."""
+    """Bring the file into the system's memory for files, slowly while `is_busy`. Raises `OSError`."""
     with path.open("rb", buffering=0) as file:
         buffer = bytearray(0 if hasattr(os, "posix_fadvise") else WINDOW)
         for start in range(0, os.fstat(file.fileno()).st_size, WINDOW):
-            began = time.thread_time()
             if buffer:
                 file.readinto(buffer)
             else:
                 os.posix_fadvise(file.fileno(), start, WINDOW, os.POSIX_FADV_WILLNEED)
-            end = time.monotonic() + RESTS * (time.thread_time() - began)
-            while is_busy() and (rest := end - time.monotonic()) > 0:
-                time.sleep(min(rest, LONGEST_REST))
+            end = time.monotonic() + REST
+            while is_busy() and time.monotonic() < end:
+                time.sleep(REST / 4)

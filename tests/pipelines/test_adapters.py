@@ -299,15 +299,22 @@ def test_a_lora_whose_file_was_replaced_is_merged_anew(tmp_path, sd1):
     assert changed(*states)
 
 
-def test_merged_weights_are_kept_only_until_a_use_without_them(tmp_path, sd1):
-    pipe = copy.deepcopy(sd1)
+def test_merged_weights_are_kept_until_loras_are_put_on_others(tmp_path, sd1):
+    pipes = [copy.deepcopy(sd1) for _ in range(2)]
     save_lora(tmp_path, "ink", loras.of_sd1(sd1))
-    adapters = Adapters(loras.files_in(tmp_path))
-    for uses, kept in (((LoraUse(name="ink"),), True), ((), False), ((LoraUse(name="ink"),), True)):
+    save_lora(tmp_path, "lines", kohya("lora_unet_", layers(sd1.unet)))
+    adapters, bytes_kept = Adapters(loras.files_in(tmp_path)), []
+    for pipe, uses in (
+        (pipes[0], [LoraUse(name="ink")]),
+        (pipes[0], []),
+        (pipes[1], []),
+        (pipes[1], [LoraUse(name="lines")]),
+    ):
         with applied(tmp_path, pipe, *uses, adapters=adapters):
             pass
-        assert (adapters.bytes_merged > 0) == kept
-    del pipe
+        bytes_kept.append(adapters.bytes_merged)
+    assert bytes_kept[0] == bytes_kept[1] == bytes_kept[2] > bytes_kept[3] > 0
+    del pipe, pipes
     gc.collect()
     assert adapters.bytes_merged == 0
 
