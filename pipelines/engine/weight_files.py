@@ -53,9 +53,10 @@ def _at(whole: torch.Tensor, place: Place) -> torch.Tensor:
     dtype = _DTYPES.get(place.dtype)
     if dtype is None:
         raise BrokenFile(f"its numbers are of the type {place.dtype}, which cannot be read")
-    content = whole[place.start : place.stop]
-    aligned = content if place.start % dtype.itemsize == 0 else content.clone()
-    return aligned.view(dtype)
+    if place.start % dtype.itemsize == 0:
+        return whole[place.start : place.stop].view(dtype)
+    content = whole.untyped_storage()[place.start : place.stop]  # a storage of its own may begin anywhere
+    return torch.empty(0, dtype=dtype).set_(content)  # pyright: ignore[reportArgumentType]
 
 
 _DTYPES = {

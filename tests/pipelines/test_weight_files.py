@@ -36,6 +36,20 @@ def test_files_are_read_as_they_are_whatever_the_threads(tmp_path, threads, comp
     assert torch.get_num_threads() == threads
 
 
+def test_a_file_whose_numbers_begin_anywhere_is_mapped_and_not_copied(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensors = {name: torch.randn(300).half() for name in "ab"}
+    save_file(tensors, path)
+    length, content = int.from_bytes(path.read_bytes()[:8], "little"), path.read_bytes()[8:]
+    padded = content[:length] + b" " + content[length:]
+    path.write_bytes((length + 1).to_bytes(8, "little") + padded)
+    with WeightFiles((path,)) as files:
+        places = [files.tensors[name].data_ptr() for name in "ab"]
+    assert places[0] % 2 == 1 and places[1] == places[0] + 600
+    read = filled(path)
+    assert all(read[name].equal(tensor.float()) for name, tensor in tensors.items())
+
+
 def test_views_of_tensors_are_read_too(tmp_path):
     tensor = torch.randn(600, 900)
     save_file({"a": tensor}, tmp_path / "a.safetensors")
