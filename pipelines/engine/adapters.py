@@ -189,17 +189,17 @@ class Adapters:
             for number, (weight, changes) in enumerate(plan.items()):
                 if number % WEIGHTS_PER_REPORT == 0:
                     report(Loading(what="LoRAs", fraction=number / len(plan)))
-                if in_place:
+                if in_place and weight.itemsize > 1:  # 8 bits could not tell the sum from the original
                     originals.append((weight, weight.data.to("cpu", copy=True)))
                     merge(weight.data, weight.data, changes.changes)
                 else:
                     originals.append((weight, weight.data))
-                    dtype = wide if weight.itemsize == 1 else weight.dtype  # 8 bits could not tell it from the original
+                    dtype = wide if weight.itemsize == 1 else weight.dtype
                     weight.data = self._with_changes(weight, changes, dtype, room)
             yield replace(applied, seconds=time.perf_counter() - started)
         finally:
             for weight, original in originals:
-                if in_place:
+                if in_place and original.itemsize > 1:
                     weight.data.copy_(original)
                 else:
                     weight.data = original
