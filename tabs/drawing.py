@@ -11,9 +11,9 @@ from presets.errors import UserError
 from presets.fields import RANDOM_SEED
 from presets.samplers import SCHEDULES_OF
 from tabs import checkpoint, loras, styles
-from tabs.form import Form, run_buttons
+from tabs.form import Form
 from tabs.output import Output, Pictures
-from tabs.run import connect
+from tabs.run import connect, run_buttons
 from tabs.updates import update
 
 Place = Callable[[Engine, Form], object]

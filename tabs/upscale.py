@@ -10,8 +10,8 @@ from presets.errors import UserError
 from presets.upscale import Upscale
 from tabs import markup
 from tabs.comparison import Comparison
-from tabs.form import Form, run_buttons
-from tabs.run import connect
+from tabs.form import Form
+from tabs.run import connect, run_buttons
 from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 
