@@ -258,7 +258,12 @@ class Redrawing(Drawing, FromPicture):
 
     @property
     def work(self) -> float:
-        return super().work * self.strength
+        return super().work * self._share_of_steps
+
+    @property
+    def _share_of_steps(self) -> float:
+        """How much of the steps is done in all."""
+        return self.strength
 
     @property
     def _given_size(self) -> tuple[int, int] | None:
