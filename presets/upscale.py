@@ -17,6 +17,7 @@ class Upscale(FromPicture):
     """Make a picture larger, by a model or plainly."""
 
     title: ClassVar[str] = "Upscale"
+    takes_several: ClassVar[bool] = True
 
     kind: Literal["upscale"] = "upscale"
     upscaler: upscale_fields.UpscalerName = ""
