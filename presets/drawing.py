@@ -45,6 +45,16 @@ class LoraUse(BaseModel):
         return self.strength, self.strength if text is None else text
 
 
+LoraList = Annotated[
+    tuple[LoraUse, ...],
+    Field(
+        max_length=16,
+        description="LoRAs to apply, each with its strength.",
+        json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
+    ),
+]
+
+
 class Drawing(Request):
     """What all kinds that draw with a checkpoint share."""
 
@@ -65,14 +75,7 @@ class Drawing(Request):
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1
     vae: fields.VaeName = ""
-    loras: Annotated[
-        tuple[LoraUse, ...],
-        Field(
-            max_length=16,
-            description="LoRAs to apply, each with its strength.",
-            json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
-        ),
-    ] = ()
+    loras: LoraList = ()
 
     @model_validator(mode="after")
     def _schedule_fits_sampler(self: DrawingType) -> DrawingType:
