@@ -38,11 +38,15 @@ class Watch:
     latent_map: LatentMap | None = None
     preview_interval: float = PREVIEW_INTERVAL
 
-    def part(self, before: int, steps: int) -> "Watch":
-        """Of a part of the run, whose steps come after `before` others; `steps` are all of the run's."""
+    def part(self, before: int, steps: int, seconds: float = 0.0) -> "Watch":
+        """Of a part of the run, whose steps come after `before` others, which took `seconds`; `steps` are all of the
+        run's."""
 
         def report(event: Progress) -> None:
-            self.report(event.model_copy(update={"step": before + event.step, "steps": steps}))
+            step, passed = before + event.step, seconds + event.seconds
+            left = passed / step * (steps - step)
+            told = {"step": step, "steps": steps, "seconds": passed, "remaining": left}
+            self.report(event.model_copy(update=told))
 
         return replace(self, report=report)
 

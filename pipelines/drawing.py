@@ -57,8 +57,10 @@ def _as_usual(_loaded: Loaded) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A second drawing on what was drawn: its steps, and what makes its latents of the first ones."""
+    """What is drawn on what was drawn: the steps of the first drawing, those of all that follows, and what makes the
+    last latents of the first ones."""
 
+    first: int
     steps: int
     draw: Callable[[Loaded, Any, torch.Tensor, Watch], torch.Tensor]
 
@@ -124,11 +126,8 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     started = time.perf_counter()
     conditioning = conditioning_of(picture, loaded, context)
     encoded = time.perf_counter()
-    steps = picture.steps + (work.then.steps if work.then else 0)
     with work.during(loaded):
-        latents = denoise(loaded.pipe, conditioning, picture, watch.part(0, steps) if work.then else watch, work.begin)
-        if work.then:
-            latents = work.then.draw(loaded, picture, latents, watch.part(picture.steps, steps))
+        latents = _drawn(picture, loaded, conditioning, watch, work)
     denoised = time.perf_counter()
     image = decoded(latents, picture, loaded, context)
     is_first = index == context.first
@@ -144,6 +143,15 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
     saved = context.save(index, drawn.image, picture, rounded, about_drawing(loaded, switch, context), drawn.notes)
     work.check(saved.path)
+
+
+def _drawn(picture: AnyDrawing, loaded: Loaded, conditioning: Conditioning, watch: Watch, work: Work) -> torch.Tensor:
+    """The latents of a picture, after all that is drawn on the first ones."""
+    if work.then is None:
+        return denoise(loaded.pipe, conditioning, picture, watch, work.begin)
+    first, steps, started = work.then.first, work.then.first + work.then.steps, time.perf_counter()
+    latents = denoise(loaded.pipe, conditioning, picture, watch.part(0, steps), work.begin)
+    return work.then.draw(loaded, picture, latents, watch.part(first, steps, time.perf_counter() - started))
 
 
 def decoded(latents: torch.Tensor, picture: Drawing, loaded: Loaded, context: Context) -> Image.Image:

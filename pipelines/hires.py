@@ -35,7 +35,7 @@ def drawing_on(request: TextToImage, context: Context) -> Then | None:
         conditioning = conditioning_of(larger, loaded, context)
         return denoise(redrawing.pipe, conditioning, larger, watch, begin)
 
-    return Then(int(request.drawn_on().steps * request.hires_strength), draw)
+    return Then(request.steps, int(request.drawn_on().steps * request.hires_strength), draw)
 
 
 def _enlarged(

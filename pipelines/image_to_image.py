@@ -1,14 +1,17 @@
-"""Image to image: a picture redrawn as told in words."""
+"""Image to image: a picture redrawn as told in words, in rounds if asked for."""
 
+import functools
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from PIL import Image
 
-from pipelines.denoise import encode, is_flow
-from pipelines.drawing import Work, draw
+from pipelines.denoise import Watch, denoise, encode, is_flow
+from pipelines.drawing import Then, Work, conditioning_of, decoded, draw
 from pipelines.engine.context import Context
+from pipelines.engine.manager import Loaded
 from pipelines.resizing import RESIZED, stretched
 from presets.fields import SIDE_STEP
 from presets.inputs import on_white
@@ -19,11 +22,25 @@ from presets.sizes import on_grid
 def run(request: ImageToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request."""
     given = on_white(context.inputs.open(request.image))
+    draw(request, context, Work(functools.partial(from_picture, given=given), then=_loopback(request, context)))
 
-    def begin(pipe: Any, picture: ImageToImage, generator: torch.Generator) -> Mapping[str, Any]:
-        return from_picture(pipe, picture, generator, given)
 
-    draw(request, context, Work(begin))
+def _loopback(request: ImageToImage, context: Context) -> Then | None:
+    """The rounds that follow on the first; None where there are none. Each begins with the pixels of the one before, so
+    that it draws what it would draw alone."""
+    if request.rounds == 1:
+        return None
+    first, *rest = (int(request.steps * strength) for strength in request.strengths)  # as diffusers counts
+
+    def again(loaded: Loaded, picture: ImageToImage, latents: torch.Tensor, watch: Watch) -> torch.Tensor:
+        started, conditioning = time.perf_counter(), conditioning_of(picture, loaded, context)
+        for number in range(1, picture.rounds):
+            begin = functools.partial(from_picture, given=decoded(latents, picture, loaded, context))
+            part = watch.part(sum(rest[: number - 1]), sum(rest), time.perf_counter() - started)
+            latents = denoise(loaded.pipe, conditioning, picture.round(number), part, begin)
+        return latents
+
+    return Then(first, sum(rest), again)
 
 
 def from_picture(pipe: Any, request: ImageToImage, generator: torch.Generator, given: Image.Image) -> Mapping[str, Any]:

@@ -45,16 +45,6 @@ class LoraUse(BaseModel):
         return self.strength, self.strength if text is None else text
 
 
-LoraList = Annotated[
-    tuple[LoraUse, ...],
-    Field(
-        max_length=16,
-        description="LoRAs to apply, each with its strength.",
-        json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
-    ),
-]
-
-
 class Drawing(Request):
     """What all kinds that draw with a checkpoint share."""
 
@@ -75,7 +65,14 @@ class Drawing(Request):
     schedule: fields.ScheduleName = "automatic"
     clip_skip: fields.ClipSkip = 1
     vae: fields.VaeName = ""
-    loras: LoraList = ()
+    loras: Annotated[
+        tuple[LoraUse, ...],
+        Field(
+            max_length=16,
+            description="LoRAs to apply, each with its strength.",
+            json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
+        ),
+    ] = ()
 
     @model_validator(mode="after")
     def _schedule_fits_sampler(self: DrawingType) -> DrawingType:
@@ -261,7 +258,12 @@ class Redrawing(Drawing, FromPicture):
 
     @property
     def work(self) -> float:
-        return super().work * self.strength
+        return super().work * self._share_of_steps
+
+    @property
+    def _share_of_steps(self) -> float:
+        """How much of the steps is done in all."""
+        return self.strength
 
     @property
     def _given_size(self) -> tuple[int, int] | None:

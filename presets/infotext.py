@@ -93,6 +93,7 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
         "VAE": request.vae or None,
         "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage | Tile) else None,
         **_hires(request),
+        **_loopback(request),
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),
@@ -123,6 +124,17 @@ def _hires(request: Drawing) -> dict[str, Any]:
         "Hires upscaler": UPSCALER_NAMES.get(request.hires_upscaler, request.hires_upscaler),
         "Hires sampler": None if request.hires_sampler == SAME else request.hires_sampler,
         "Hires prompt": request.hires_prompt or None,
+    }
+
+
+def _loopback(request: Drawing) -> dict[str, Any]:
+    """As its script has it, which writes no number of loops: that is our own."""
+    if not isinstance(request, ImageToImage) or request.rounds == 1:
+        return {}
+    return {
+        "Final denoising strength": _number(request.final_strength or request.strength),
+        "Denoising curve": request.strength_curve.capitalize(),
+        "Loops": request.rounds,
     }
 
 

@@ -15,21 +15,13 @@ from presets.control_picture import ControlPicture
 from presets.controlnet import ControlNet
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
+from presets.image_to_image import ImageToImage
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
 from presets.text_to_image import TextToImage
 from presets.upscale import Upscale
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
-
-
-class ImageToImage(Redrawing):
-    """Redraw a picture as told in words."""
-
-    title: ClassVar[str] = "Image to image"
-
-    kind: Literal["image-to-image"] = "image-to-image"
-    resize_mode: picture_fields.ResizeMode = "crop"
 
 
 class Inpaint(Redrawing):

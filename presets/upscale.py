@@ -6,7 +6,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, redraw_fields, upscale_fields
-from presets.drawing import LoraList, Redrawing
+from presets.drawing import Redrawing
 from presets.errors import renamed_field
 from presets.request import FromPicture
 from presets.upscale_fields import RESULT_PIXELS, RESULT_SIDE
@@ -31,7 +31,7 @@ class Upscale(FromPicture):
     factor: upscale_fields.Factor = 2.0
     tile: upscale_fields.Tile = 512
     overlap: upscale_fields.Overlap = 32
-    strength: redraw_fields.RedrawStrength = 0.0
+    redraw_strength: redraw_fields.RedrawStrength = 0.0
     prompt: fields.Prompt = ""
     negative_prompt: fields.NegativePrompt = ""
     checkpoint: fields.CheckpointName = ""
@@ -42,7 +42,6 @@ class Upscale(FromPicture):
     seed: fields.Seed = fields.RANDOM_SEED
     clip_skip: fields.ClipSkip = 1
     vae: fields.VaeName = ""
-    loras: LoraList = ()
     redraw_tile: redraw_fields.RedrawTile = None
     redraw_overlap: redraw_fields.RedrawOverlap = 0.25
     keep_colours: redraw_fields.KeepColours = True
@@ -90,21 +89,23 @@ class Upscale(FromPicture):
             self.tile_drawing()
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]
-            context = {**detail.get("ctx", {}), "message": detail["msg"]}
+            told = detail.get("ctx", {})
+            field = str(told.get("field"))
+            context = {**told, "field": _OF_TILE.get(field, field), "message": detail["msg"]}
             raise PydanticCustomError("tiles_can_be_drawn", "{message}", context) from None
         return self
 
     @property
     def is_redrawn(self) -> bool:
         """Whether a checkpoint draws on what was made larger."""
-        return self.strength > 0
+        return self.redraw_strength > 0
 
     def tile_drawing(self) -> Tile | None:
         """What is asked for the first of the tiles that are drawn anew; None where none is."""
         if not self.is_redrawn:
             return None
         values = {name: getattr(self, name) for name in _OF_TILES}
-        return Tile(**values, width=self.redraw_tile, height=self.redraw_tile)
+        return Tile(**values, strength=self.redraw_strength, width=self.redraw_tile, height=self.redraw_tile)
 
     def settled(self, installed: "Installed") -> "Upscale":
         settled = self.model_copy(update={"upscaler": installed.upscaler(self.upscaler)})
@@ -112,7 +113,11 @@ class Upscale(FromPicture):
             return settled
         native = min(installed.checkpoint(self.checkpoint, Tile.model_fields["kind"].default).native_size)
         settled = settled.model_copy(update={"redraw_tile": self.redraw_tile or native})
-        with renamed_field("width", "redraw_tile"), renamed_field("height", "redraw_tile"):
+        with (
+            renamed_field("width", "redraw_tile"),
+            renamed_field("height", "redraw_tile"),
+            renamed_field("loras", "prompt"),
+        ):
             tile = cast("Tile", settled.tile_drawing()).settled(installed)
         values = {name: getattr(tile, name) for name in _OF_TILES}
         if self.tile_control:
@@ -133,7 +138,7 @@ class Upscale(FromPicture):
     def work(self) -> float:
         if not self.is_redrawn:
             return super().work
-        return super().work * (1 + self.steps * self.strength / (1 - self.redraw_overlap) ** 2)
+        return super().work * (1 + self.steps * self.redraw_strength / (1 - self.redraw_overlap) ** 2)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -157,8 +162,10 @@ class Upscale(FromPicture):
 
 
 _OF_TILES = (
-    "image", "strength", "prompt", "negative_prompt", "checkpoint", "steps", "guidance_scale", "sampler", "schedule",
-    "seed", "clip_skip", "vae", "loras",
+    "image", "prompt", "negative_prompt", "checkpoint", "steps", "guidance_scale", "sampler", "schedule",
+    "seed", "clip_skip", "vae",
 )  # fmt: skip
 """What each drawn tile is told as it stands."""
+_OF_TILE = {"strength": "redraw_strength", "loras": "prompt"}
+"""What is wrong with a field of a tile's drawing is so with one here."""
 _REDRAWN = ("redraw_tile", "redraw_overlap", "keep_colours", "tile_control", "tile_control_weight")

@@ -67,7 +67,8 @@ def request_of(
 
 def ignored(given: Mapping[str, Any]) -> list[str]:
     """What of a call is set and not read."""
-    names = [name for name, value in given.items() if value and name not in READ]
+    read = {*READ, "script_name", "script_args"} if _is_loopback(given) else READ
+    names = [name for name, value in given.items() if value and name not in read]
     settings = given.get("override_settings")
     if isinstance(settings, dict):
         names += [f"override_settings.{name}" for name in settings if name not in _SETTINGS]
@@ -111,13 +112,27 @@ def _redrawing(engine: Engine, given: Mapping[str, Any], values: dict[str, Any])
         values["image"] = kept_picture(engine.inputs, str(pictures[0]), "image")
     if not given.get("mask"):
         mode = given.get("resize_mode", 1)
-        return parse(ImageToImage, {**values, "resize_mode": _named(_RESIZE, mode)})
+        return parse(ImageToImage, {**values, **_loopback(given), "resize_mode": _named(_RESIZE, mode)})
     values |= {own: given[name] for name, own in _MASK.items() if given.get(name) is not None}
     values["mask"] = kept_picture(engine.inputs, str(given["mask"]), "mask")
     values["invert_mask"] = bool(given.get("inpainting_mask_invert"))
     values["area"] = "masked" if given.get("inpaint_full_res", True) else "whole"
     values["content"] = _named(_CONTENT, given.get("inpainting_fill", 1))
     return parse(Inpaint, {"grow_mask": 0, **values})
+
+
+def _loopback(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The rounds that a call asks for by A1111's script; its fourth argument is not read."""
+    arguments = given.get("script_args")
+    if not _is_loopback(given) or not isinstance(arguments, list):
+        return {}
+    values = dict(zip(("rounds", "final_strength", "strength_curve"), arguments, strict=False))
+    curve = values.get("strength_curve")
+    return values | ({"strength_curve": curve.lower()} if isinstance(curve, str) else {})
+
+
+def _is_loopback(given: Mapping[str, Any]) -> bool:
+    return str(given.get("script_name") or "").lower() == "loopback"
 
 
 def _named(names: tuple[str, ...], number: Any) -> Any:

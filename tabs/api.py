@@ -1,23 +1,23 @@
 """The named Gradio endpoints, made from the requests: a new field of a request is a new parameter here."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 from gradio.components.api_component import Api
 
-from pipelines.engine.jobs import Engine, Event, Failed, Job, ModelInfo, PreprocessorInfo, Stopped
+from pipelines.engine.jobs import Engine, Event, Failed, Job, Stopped
 from presets.checks import parse
 from presets.errors import InvalidField, UserError
 from presets.library import Library
-from presets.parts import parts_with_pictures, picture_fields
 from presets.requests import KINDS, AnyRequest
-from tabs.output import record
+from tabs.api_lists import add_lists
+from tabs.api_schemas import file_schema, parameter_schemas
 from tabs.owners import owner_of_page
-from tabs.run import submit
+from tabs.records import record
+from tabs.submitting import submit
 from tabs.turns import turn
 from tabs.uploads import referenced
 
@@ -27,8 +27,6 @@ Answer = tuple[list[dict[str, Any]], dict[str, Any]]
 ENDPOINTS: dict[str, type[AnyRequest]] = {name.replace("-", "_"): kind for name, kind in KINDS.items()}
 """Endpoint name -> the request that it takes."""
 
-LISTS = ("models", "presets", "preprocessors")
-"""Endpoints that take nothing and tell what there is."""
 
 _RECORD = {"type": "object", "additionalProperties": True}
 
@@ -38,9 +36,7 @@ def add_endpoints(engine: Engine, library: Library) -> None:
     presets and preprocessors."""
     for name, kind in ENDPOINTS.items():
         _add(engine, name, kind)
-    _add_models(engine)
-    _add_presets(library)
-    _add_preprocessors(engine)
+    add_lists(engine, library)
 
 
 def indexes(page: gr.Blocks, public: Collection[str]) -> dict[int, str | None]:
@@ -77,7 +73,7 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
             verdicts[place] = gr.validate(False, str(problem))
         return list(verdicts.values())
 
-    files: Any = {"type": "array", "items": _file_schema()}
+    files: Any = {"type": "array", "items": file_schema()}
     gr.on(
         [],
         _with_parameters(endpoint, schemas),
@@ -92,82 +88,6 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
         trigger_mode=None,
         validator=check,
     )
-
-
-def _add_models(engine: Engine) -> None:
-    def models() -> list[dict[str, Any]]:
-        return [model.model_dump(mode="json") for model in engine.models()]
-
-    about = "The checkpoints there are: name, family, size, where the weights are, hash. Takes nothing."
-    _add_list("models", models, ModelInfo.model_json_schema(), about)
-
-
-def _add_presets(library: Library) -> None:
-    def presets() -> list[dict[str, Any]]:
-        listed = [asdict(preset) for kind in KINDS for preset in library.presets(kind)]
-        return [{name: value for name, value in preset.items() if name != "thumbnail"} for preset in listed]
-
-    about = "The presets there are: kind, name, title, help, and values to send. Takes nothing."
-    _add_list("presets", presets, {"type": "object"}, about)
-
-
-def _add_preprocessors(engine: Engine) -> None:
-    def preprocessors() -> list[dict[str, Any]]:
-        return [info.model_dump(mode="json") for info in engine.preprocessors()]
-
-    about = (
-        "What makes control pictures: name, parameters, the files it needs and whether they are here. Takes nothing."
-    )
-    _add_list("preprocessors", preprocessors, PreprocessorInfo.model_json_schema(), about)
-
-
-def _add_list(name: str, entries: Callable[[], list[dict[str, Any]]], schema: dict[str, Any], about: str) -> None:
-    """An endpoint that takes nothing and answers with `entries`, each of that JSON schema."""
-    answer: Any = {"type": "array", "items": schema}
-    gr.on(
-        [],
-        entries,
-        None,
-        Api(None, answer, name),
-        postprocess=False,
-        show_progress="hidden",
-        api_name=name,
-        api_description=about,
-        queue=False,
-    )
-
-
-def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
-    """JSON schema of each parameter of `kind`, in the order of its fields, without references."""
-    whole = kind.model_json_schema()
-    properties = inlined(whole["properties"], whole.get("$defs", {}))
-    pictures = {name: _file_schema() | _words_of(properties[name]) for name in picture_fields(kind)}
-    for name, fields in parts_with_pictures(kind).items():
-        own = properties[name]["items"]["properties"]
-        own |= {field: _file_schema() | _words_of(own[field]) for field in fields}
-    return {name: schema for name, schema in {**properties, **pictures}.items() if name != "kind"}
-
-
-def _file_schema() -> dict[str, Any]:
-    file = gr.FileData.model_json_schema()
-    return inlined(file, file.get("$defs", {}))
-
-
-def _words_of(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said to people of a parameter, and its default."""
-    return {key: schema[key] for key in ("label", "description", "default") if key in schema}
-
-
-def inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """`schema` with every `$ref` replaced by what it points at; without the one key that Gradio's clients trip over."""
-    if isinstance(schema, list):
-        return [inlined(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    kept = {key: part for key, part in schema.items() if key != "additionalProperties"}
-    return {key: inlined(part, definitions) for key, part in kept.items()}
 
 
 def _parameter(schema: dict[str, Any]) -> Api:

@@ -1,7 +1,7 @@
 """Models in a few words: where they are, of which family, how large, how quick to switch to."""
 
 from pipelines.engine.jobs import ModelInfo
-from tabs.form import LABEL_MARK
+from tabs.widgets import LABEL_MARK
 
 RESIDENCES = {"gpu": "GPU", "ram": "RAM", "disk": "disk"}
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")

@@ -4,7 +4,6 @@ Gradio answers an unknown endpoint or name with HTTP 500, and leaves out values 
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -17,21 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from presets.checks import parse
 from presets.errors import InvalidField, UserError, shortened
+from tabs.call_checks import UnreadableCall, check_envelope, check_files, check_number, json_object_of
 from tabs.http_requests import BODY_LIMIT, BodyTooLarge, read_body
 from tabs.uploads import stood_in
 
 _CALL = re.compile(r".*/gradio_api/(?:call(?P<named>/v2)?|run|api)/(?P<name>[^/]+)/?")
-_ADDRESS = re.compile(r"\s*https?:", re.IGNORECASE)
 _JOIN = re.compile(r".*/gradio_api/queue/join/?")
 
 
 AT_ONCE = 8
 """Calls that are being accepted. Each takes some milliseconds of the event loop, in many parts; of hundreds at once the
 parts would stand before those of every other request."""
-
-
-class UnreadableCall(UserError):
-    code = "E-API-ARGS"
 
 
 class UnknownEndpoint(UserError):
@@ -78,10 +73,10 @@ class CheckedCalls:
     def _check(self, path: str, body: bytes) -> None:
         """Raises `UnreadableCall`, `UnknownEndpoint` or `InvalidField`. The page's own events have other names."""
         call = _CALL.fullmatch(path)
-        given = _json_object(body)
+        given = json_object_of(body)
         if not (call and call["named"]):
-            _check_envelope(given)
-        _check_files(given)
+            check_envelope(given)
+        check_files(given)
         number = given.get("fn_index")
         name = call["name"] if call and number is None else self._name_of(number)
         if name is None:
@@ -96,7 +91,7 @@ class CheckedCalls:
         if call and call["named"]:
             parse(self.kinds[name], stood_in(self.kinds[name], given))
         elif isinstance(given.get("data"), list):
-            _check_number(self.kinds[name], len(given["data"]))
+            check_number(self.kinds[name], len(given["data"]))
 
     def _name_of(self, number: Any) -> str | None:
         """The endpoint of Gradio's `number`; None for the page's own events and where no number is given."""
@@ -105,43 +100,6 @@ class CheckedCalls:
         if not isinstance(number, int) or number not in self.indexes:
             raise UnknownEndpoint(f"There is no event {shortened(number)}.")
         return self.indexes[number]
-
-
-def _check_number(kind: type[BaseModel], given: int) -> None:
-    names = [name for name in kind.model_fields if name != "kind"]
-    if given != len(names):
-        sentence = f"{len(names)} parameters are needed in order ({', '.join(names)}), but {given} were given."
-        raise InvalidField(names[min(given, len(names) - 1)], sentence, code="E-API-ARGS")
-
-
-def _check_envelope(given: Mapping[str, Any]) -> None:
-    """What stands beside the list of values must be JSON in the strict sense: Gradio's complaint quotes it."""
-    beside = {name: part for name, part in given.items() if not (name == "data" and isinstance(part, list))}
-    try:
-        json.dumps(beside, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise UnreadableCall(f"The call must be plain JSON without NaN; given was {shortened(beside)}.") from None
-
-
-def _check_files(given: Mapping[str, Any]) -> None:
-    """Gradio would fetch a file whose path is an address from there: this machine asks nobody for a stranger."""
-    left: list[Any] = [given]
-    while left:
-        value = left.pop()
-        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        path = value.get("path") if isinstance(value, dict) else None
-        if isinstance(path, str) and _ADDRESS.match(path):
-            raise UnreadableCall(f"Only a file that was uploaded here can be used, and not {shortened(path)}.")
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise UnreadableCall("The body cannot be read as JSON, or is nested too deeply.") from None
-    if not isinstance(value, dict):
-        raise UnreadableCall(f"The body must be a JSON object, but is {shortened(value)}.")
-    return value
 
 
 def _verdict(problem: InvalidField) -> dict[str, Any]:

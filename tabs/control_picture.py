@@ -6,9 +6,9 @@ from pipelines.engine.jobs import Engine
 from presets.control_picture import ControlPicture
 from presets.preprocessors import PARAMETERS
 from tabs import preprocessing
-from tabs.form import Form, run_buttons
+from tabs.form import Form
 from tabs.output import Output
-from tabs.run import connect
+from tabs.run import connect, run_buttons
 from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 

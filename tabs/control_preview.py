@@ -12,9 +12,10 @@ from presets.checks import parse
 from presets.control_picture import ControlPicture
 from presets.errors import InvalidField, UserError
 from tabs import markup
+from tabs.job_lines import ending_line, waiting_line
 from tabs.output import Updates
 from tabs.owners import owner_of_page
-from tabs.run import ending_line, submit, waiting_line
+from tabs.submitting import submit
 from tabs.uploads import reference
 
 RESOLUTION = 512

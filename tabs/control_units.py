@@ -12,8 +12,9 @@ from presets.control_fields import UNITS
 from presets.controlnet import ControlUnit
 from presets.preprocessors import PARAMETERS
 from tabs import control_preview, markup, preprocessing
-from tabs.form import PICTURE_HEIGHT, Form, Group
+from tabs.form import Form
 from tabs.updates import update
+from tabs.widgets import PICTURE_HEIGHT, Group
 
 PROBLEMS_SHOWN = 3
 

@@ -1,9 +1,8 @@
 """A form: the fields of a request as widgets where a tab puts them, and back."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic
 
 import gradio as gr
 from gradio.components import Component
@@ -15,26 +14,9 @@ from presets.images import ImageMissing, ImageRef
 from presets.inputs import Inputs
 from presets.request import Request, RequestType
 from tabs.uploads import reference
+from tabs.widgets import LABEL_MARK, Group, Widget, component, number_schema
 
-Widget = gr.Textbox | gr.Dropdown | gr.Slider | gr.Number | gr.Image | gr.Checkbox
-
-LABEL_MARK = "\u2002"
-"""Ends the value in what is shown of a choice. No name of a file in the lists holds it: it is not printable."""
-
-PICTURE_HEIGHT = 280
-"""Pixels of the page."""
-_SOURCES: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Several components that are one field together: `read` makes the field's value of theirs, `show` their new
-    values or updates of a request, in their order."""
-
-    components: Sequence[Component]
-    read: Callable[[Sequence[Any]], Any]
-    show: Callable[[Any], Sequence[Any]]
 
 
 class Form(Generic[RequestType]):
@@ -74,7 +56,7 @@ class Form(Generic[RequestType]):
             "min_width": min_width,
             "interactive": True,
         }
-        self.widgets[name] = _component(schema, common, choices, placeholder)
+        self.widgets[name] = component(schema, common, choices, placeholder)
         return self.widgets[name]
 
     def group(self, name: str, group: Group) -> Group:
@@ -100,10 +82,8 @@ class Form(Generic[RequestType]):
         return parse(self.kind, {name: value for name, value in self.given(values).items() if value is not None})
 
     def given(self, values: Iterable[Any]) -> dict[str, Any]:
-        """The fields that `values`, in the order of `inputs`, stand for, not checked; None for what is empty.
-
-        Raises `InvalidField` for a picture that cannot be read.
-        """
+        """The fields that `values`, in the order of `inputs`, stand for, not checked; None for what is empty. Raises
+        `InvalidField` for a picture that cannot be read."""
         rest = iter(values)
         given = {name: self._read(name, next(rest)) for name in self.widgets}
         return given | {name: group.read([next(rest) for _ in group.components]) for name, group in self.groups.items()}
@@ -114,7 +94,7 @@ class Form(Generic[RequestType]):
             return reference(self.store, value, name)
         if isinstance(value, str) and isinstance(self.widgets[name], gr.Dropdown):
             return value.partition(LABEL_MARK)[0]  # what is shown of a choice, changed by hand, comes back as a value
-        if not isinstance(value, str) or not _number_schema(self._schemas[name]):
+        if not isinstance(value, str) or not number_schema(self._schemas[name]):
             return value
         text = value.strip()
         return int(text) if _WHOLE.fullmatch(text) else text or None
@@ -167,58 +147,3 @@ class Form(Generic[RequestType]):
         except InvalidField as problem:
             return problem
         return None
-
-
-def run_buttons(form: Form, text: str = "Generate") -> tuple[gr.Button, gr.Button]:
-    """Put here what runs the form's request, called `text`, and what cancels it."""
-    with gr.Row(elem_classes="run-buttons"):
-        run = gr.Button(text, variant="primary", elem_id=form.element_id("generate"), elem_classes="generate", scale=3)
-        cancel = gr.Button("Cancel", interactive=False, elem_id=form.element_id("cancel"), scale=1, min_width=90)
-    return run, cancel
-
-
-def _component(
-    schema: Mapping[str, Any],
-    common: dict[str, Any],
-    choices: Sequence[str | tuple[str, str]] | None,
-    placeholder: str | None,
-) -> Widget:
-    if schema.get("picture"):
-        return _picture(common)
-    number = _number_schema(schema)
-    if schema.get("type") == "boolean":
-        return gr.Checkbox(**common)
-    if "enum" in schema:
-        return gr.Dropdown(list(choices or schema["enum"]), **common)
-    if choices is not None:
-        return gr.Dropdown(list(choices), allow_custom_value=True, **common)
-    if schema.get("type") == "string":
-        return gr.Textbox(lines=schema.get("lines", 1), max_lines=12, placeholder=placeholder, **common)
-    if number is schema and _slider_fits(schema):
-        return gr.Slider(schema["minimum"], schema["maximum"], step=schema.get("step", 1), **common)
-    if number is schema:
-        return gr.Number(step=schema.get("step", 1), **common)
-    if number:
-        return gr.Textbox(placeholder=placeholder, **common)  # a Number cannot be empty: the page shows it as 0
-    raise TypeError(f"No widget is known for {schema}")
-
-
-def _picture(common: Mapping[str, Any]) -> gr.Image:
-    """A picture has no room for an explanation, and nothing to begin with."""
-    options = {name: option for name, option in common.items() if name not in ("info", "value")}
-    return gr.Image(
-        type="filepath", format="png", image_mode=None, sources=_SOURCES, height=PICTURE_HEIGHT, buttons=[], **options
-    )
-
-
-def _number_schema(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The part of `schema` that describes a number, where the field takes one (or nothing)."""
-    parts = (schema, *schema.get("anyOf", ()))
-    return next((part for part in parts if part.get("type") in ("integer", "number")), None)
-
-
-def _slider_fits(schema: Mapping[str, Any]) -> bool:
-    """A slider is good for at most some hundred positions between two bounds."""
-    if "minimum" not in schema or "maximum" not in schema:
-        return False
-    return (schema["maximum"] - schema["minimum"]) / schema.get("step", 1) <= 300

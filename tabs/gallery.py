@@ -16,8 +16,9 @@ from presets.gallery_files import Picture
 from presets.metadata import MetadataUnreadable, read_request
 from tabs import markup
 from tabs.gallery_markup import SKELETON
-from tabs.output import Updates, rows_of
+from tabs.output import Updates
 from tabs.pictures import Pictures
+from tabs.records import rows_of
 from tabs.theme import FOLDER
 from tabs.updates import update
 

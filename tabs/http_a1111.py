@@ -1,31 +1,23 @@
 """The routes of AUTOMATIC1111's API that its clients need, translated to Easel's own requests."""
 
 import asyncio
-import base64
-import io
-import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.engine.jobs import Engine, Job, Progress, Saved
-from presets import infotext
+from pipelines.engine.jobs import Engine, Job
 from presets.checks import parse
 from presets.errors import UserError
-from presets.foreign import read_info
 from presets.requests import TextToImage
 from presets.samplers import SAMPLERS
-from tabs.a1111_requests import ignored, plain_name, request_of
-from tabs.http_foreign import AnyJson, Check, checked, drawn, in_base64
+from tabs.a1111_answers import answer, model_entry, progress_of, told
+from tabs.a1111_requests import plain_name, request_of
+from tabs.http_foreign import AnyJson, Check, checked, drawn
+from tabs.http_problems import status_of
 from tabs.http_requests import BODY_LIMIT, content_of, json_object, read_body
-from tabs.http_views import status_of
-from tabs.inventory import available
 from tabs.owners import owner_of
 
 OWNERS = 1000
@@ -58,7 +50,7 @@ def build(engine: Engine, check: Check) -> Starlette:
 
     async def models(_: HttpRequest) -> Response:
         listed = await asyncio.to_thread(engine.models)
-        return AnyJson([_model(model.name, model.sha256) for model in listed])
+        return AnyJson([model_entry(model.name, model.sha256) for model in listed])
 
     async def samplers(_: HttpRequest) -> Response:
         return AnyJson([{"name": name, "aliases": [], "options": {}} for name in SAMPLERS])
@@ -69,7 +61,7 @@ def build(engine: Engine, check: Check) -> Starlette:
     async def png_info(request: HttpRequest) -> Response:
         image = json_object(await read_body(request, BODY_LIMIT)).get("image")
         content = content_of(str(image or ""), "image")
-        return AnyJson(await asyncio.to_thread(_told, content, engine))
+        return AnyJson(await asyncio.to_thread(told, content, engine))
 
     async def interrupt(request: HttpRequest) -> Response:
         job = _running(engine, owner_of(request))
@@ -100,61 +92,7 @@ def _is_img2img(request: HttpRequest) -> bool:
     return request.url.path.rstrip("/").endswith("img2img")
 
 
-def answer(job: Job, given: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
-    """The pictures in base64, and what made them, which names what of the call was not read. `notes` are sentences on
-    what was read otherwise than written."""
-    texts = [_text_of(saved) for saved in job.saved]
-    seeds = [getattr(saved.request, "seed", -1) for saved in job.saved]
-    info = {
-        "prompt": job.request.caption,
-        "seed": seeds[0] if seeds else -1,
-        "all_seeds": seeds,
-        "infotexts": texts,
-        "sd_model_name": job.request.checkpoint_used,
-        "ignored": ignored(given),
-        "notes": list(notes),
-    }
-    return {"images": [in_base64(saved) for saved in job.saved], "parameters": dict(given), "info": json.dumps(info)}
-
-
-def _text_of(saved: Saved) -> str:
-    with Image.open(saved.path) as image:
-        return str(image.info.get("parameters", ""))
-
-
-def _told(content: bytes, engine: Engine) -> dict[str, Any]:
-    """A1111's own text of a picture's file, taken apart, and all other texts in it."""
-    texts = dict(read_info(io.BytesIO(content), available(engine)).texts)
-    text = texts.pop("parameters", "")
-    found = infotext.parse(text)
-    words = {"Prompt": found.prompt, "Negative prompt": found.negative_prompt} if text else {}
-    return {"info": text, "items": texts, "parameters": {**words, **found.pairs}}
-
-
-def progress_of(job: Job | None) -> dict[str, Any]:
-    last = job.last_event if job else None
-    state = {"skipped": False, "interrupted": bool(job and job.is_cancelled), "job_count": int(job is not None)}
-    if not isinstance(last, Progress):
-        return {"progress": 0.0, "eta_relative": 0.0, "state": state, "current_image": None, "textinfo": None}
-    share = (last.picture - 1 + last.step / last.steps) / last.pictures
-    state |= {"sampling_step": last.step, "sampling_steps": last.steps}
-    preview = base64.b64encode(last.preview).decode() if last.preview else None
-    rest = {"state": state, "current_image": preview, "textinfo": None}
-    return {"progress": round(share, 4), "eta_relative": last.remaining, **rest}
-
-
 def _running(engine: Engine, owner: str) -> Job | None:
     """The owner's job that runs, or else waits longest."""
     jobs = [job for job in reversed(engine.jobs_of(owner)) if not job.done]
     return next((job for job in jobs if job.state == "running"), jobs[0] if jobs else None)
-
-
-def _model(name: str, sha256: str) -> dict[str, Any]:
-    return {
-        "title": f"{name} [{sha256[:10]}]" if sha256 else name,
-        "model_name": name,
-        "hash": sha256[:10] or None,
-        "sha256": sha256 or None,
-        "filename": name,
-        "config": None,
-    }

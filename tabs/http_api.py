@@ -18,7 +18,7 @@ from tabs.http_jobs import REQUESTS, SCHEMAS, add_jobs, add_results
 from tabs.http_lists import add_lists, version
 from tabs.http_picture_changes import add_archive, add_changes
 from tabs.http_pictures import add_pictures
-from tabs.http_views import RETRY_SECONDS, Problem, problem_of, status_of
+from tabs.http_problems import RETRY_SECONDS, Problem, problem_of, status_of
 from tabs.pictures import Pictures
 
 PATH = "/api"

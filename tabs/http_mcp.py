@@ -6,7 +6,7 @@ fetches whatever address it is given as a picture.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,23 +21,21 @@ from starlette.types import Lifespan, Receive, Scope, Send
 
 from pipelines.engine.jobs import Engine, Event, Failed, Job, Progress, Stopped
 from presets.errors import UserError
-from presets.parts import parts_with_pictures, picture_fields
 from presets.requests import AnyRequest
 from tabs.access import Access, ForeignOrigin
-from tabs.api import ENDPOINTS, inlined
+from tabs.api import ENDPOINTS
 from tabs.http_foreign import in_base64
 from tabs.http_lists import version
 from tabs.http_requests import BODY_LIMIT, request_from
-from tabs.output import record
+from tabs.mcp_tools import MODELS, TOOLS
 from tabs.owners import owner_of
-from tabs.run import submit
+from tabs.records import record
+from tabs.submitting import submit
 
 PATH = "/mcp"
-MODELS = "models"
 _ABOUT = (
     "Stable Diffusion on this server. Pictures are given and answered in base64; what is not given has its default."
 )
-_PICTURE = {"type": "string", "contentEncoding": "base64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def _server(engine: Engine) -> Server[Any, Any]:
 
     @server.list_tools()
     async def tools() -> list[types.Tool]:
-        return _TOOLS
+        return TOOLS
 
     @server.call_tool(validate_input=False)
     async def call(name: str, given: dict[str, Any]) -> types.CallToolResult:
@@ -138,32 +136,3 @@ def _answer(pictures: list[str], about: dict[str, Any]) -> types.CallToolResult:
     images = [types.ImageContent(type="image", data=picture, mimeType="image/png") for picture in pictures]
     text = types.TextContent(type="text", text=json.dumps(about))
     return types.CallToolResult(content=[*images, text], structuredContent=about)
-
-
-def _tool(name: str, kind: type[AnyRequest]) -> types.Tool:
-    about = f"{kind.__doc__} Answers with the pictures (PNG, with their settings inside) and the settings of each."
-    return types.Tool(name=name, title=kind.title, description=about, inputSchema=_schema(kind))
-
-
-def _schema(kind: type[AnyRequest]) -> dict[str, Any]:
-    """JSON schema of a kind's arguments, in one piece, with pictures as base64."""
-    whole = kind.model_json_schema()
-    properties = inlined(whole["properties"], whole.get("$defs", {}))
-    properties.pop("kind")
-    for name in picture_fields(kind):
-        properties[name] = _picture(properties[name])
-    for name, fields in parts_with_pictures(kind).items():
-        own = properties[name]["items"]["properties"]
-        own |= {field: _picture(own[field]) for field in fields}
-    required = [name for name in whole.get("required", ()) if name != "kind"]
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _picture(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_PICTURE, "description": f"{schema.get('description', '')} In base64, or as a data: URL.".strip()}
-
-
-_TOOLS = [
-    *(_tool(name, kind) for name, kind in ENDPOINTS.items()),
-    types.Tool(name=MODELS, description="The checkpoints there are.", inputSchema={"type": "object", "properties": {}}),
-]

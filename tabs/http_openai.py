@@ -15,8 +15,9 @@ from pipelines.engine.jobs import Engine, Job, Saved
 from presets.errors import InvalidField, UserError
 from presets.requests import AnyRequest
 from tabs.http_foreign import AnyJson, Check, checked, drawn, in_base64
+from tabs.http_problems import RETRY_SECONDS, status_of
 from tabs.http_requests import BODY_LIMIT, BodyTooLarge, UnreadableBody, json_object, read_body
-from tabs.http_views import RETRY_SECONDS, picture_url, status_of
+from tabs.http_views import picture_url
 from tabs.openai_requests import edit_of, from_form, generation_of, ignored
 from tabs.owners import owner_of
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from presets.gallery import PictureUnknown
 from presets.gallery_files import Picture
-from tabs.http_views import Problem
+from tabs.http_problems import Problem
 from tabs.picture_views import PictureChoices, PicturePage, PictureTold, choices_of, entry_of, told_of
 from tabs.pictures import Pictures
 

@@ -27,3 +27,7 @@ def _sizes(_engine: Engine, form: Form) -> None:
         for side in ("width", "height"):
             form.widget(side, placeholder="as the picture", min_width=100)
     form.widget("resize_mode")
+    with gr.Accordion("Loopback", open=False, elem_id=form.element_id("loopback")):
+        form.widget("rounds")
+        form.widget("final_strength")
+        form.widget("strength_curve")

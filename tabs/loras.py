@@ -1,28 +1,21 @@
 """The part of a form that chooses LoRAs: their names, how strong each is, and what their files tell of them."""
 
-import functools
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from pipelines.engine.jobs import Engine, LoraInfo
 from presets.checks import field_extra, field_schemas
 from presets.drawing import Drawing, LoraUse
-from tabs import markup
-from tabs.form import Form, Group
+from tabs.form import Form
+from tabs.lora_details import details_of, problem_lines
 from tabs.updates import update
+from tabs.widgets import Group
 
 USUAL_STRENGTH = 2.0
 """The slider's bounds on both sides, unless a picture's settings go beyond."""
 SLOTS: int = field_schemas(Drawing)["loras"]["maxItems"]
-PREVIEW_SIDE = 96
-"""Pixels of the page; the picture has twice as many."""
-PREVIEW_PIXELS = 40_000_000
-PROBLEMS_SHOWN = 3
 
 
 def build(engine: Engine, form: Form) -> None:
@@ -132,55 +125,5 @@ def _number(text: Any) -> Any:
         return text
 
 
-def details_of(infos: Sequence[LoraInfo], names: Sequence[str]) -> str:
-    """What is known of the chosen ones, as HTML."""
-    by_name = {info.name: info for info in infos}
-    known = [by_name[name] for name in names if name in by_name]
-    return "".join(markup.card(info.name, _facts(info), _preview(info.preview)) for info in known)
-
-
-def _facts(info: LoraInfo) -> list[tuple[str, str]]:
-    kind = f"{info.kind}, rank {info.rank}" if info.rank else info.kind
-    facts = [
-        ("Write", ", ".join(info.trigger_words)),
-        ("For", info.family),
-        ("Trained on", info.base_model),
-        ("Kind", kind),
-        ("Problem", info.problem),
-    ]
-    return [(name, text) for name, text in facts if text]
-
-
-def problem_lines(infos: Sequence[LoraInfo]) -> str:
-    """Why files among the LoRAs are not offered, the first few of them."""
-    lines = [info.problem for info in infos if info.problem]
-    more = [f"… and {len(lines) - PROBLEMS_SHOWN} more"] if len(lines) > PROBLEMS_SHOWN else []
-    return "".join(f"<p>{markup.escaped(line)}</p>" for line in [*lines[:PROBLEMS_SHOWN], *more])
-
-
 def _names(infos: Sequence[LoraInfo]) -> list[str]:
     return [info.name for info in infos if not info.problem]
-
-
-def _preview(path: Path | None) -> str:
-    """The picture as a small data URL; empty where there is none that can be read."""
-    try:
-        return _thumbnail(path, path.stat().st_mtime_ns) if path else ""
-    except OSError:
-        return ""
-
-
-@functools.lru_cache(maxsize=64)
-def _thumbnail(path: Path, _changed: int) -> str:
-    try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
-            if image.width * image.height > PREVIEW_PIXELS:
-                return ""
-            image.draft("RGB", (PREVIEW_SIDE * 2, PREVIEW_SIDE * 2))
-            small = image.convert("RGB")
-            small.thumbnail((PREVIEW_SIDE * 2, PREVIEW_SIDE * 2))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return ""
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
-    return markup.jpeg_source(buffer.getvalue())

@@ -1,28 +1,25 @@
 """The part of a form that paints a mask over the picture that is given."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.components.base import server
-from gradio.components.image_editor import AcceptBlobs, EditorDataBlobs
 from PIL import Image
 
 from pipelines.engine.jobs import Engine
 from presets.checks import field_extra, field_schemas
 from presets.errors import InvalidField
-from presets.images import FILE_LIMIT, ImageMissing, ImageRef
-from presets.inputs import Inputs, decode, on_white
-from tabs.form import Form, Group
+from presets.images import ImageMissing, ImageRef
+from presets.inputs import Inputs, on_white
+from tabs.form import Form
+from tabs.paintings import bound_paintings, painted_layers
 from tabs.updates import update
-from tabs.uploads import reference, uploaded
+from tabs.uploads import reference
+from tabs.widgets import Group
 
 EDITOR_SIDE = 1536
 """Pixels that a larger picture is painted on at; its mask is brought to its size."""
-KEPT_BLOBS = 16
-"""Paintings that browsers sent and that may not have been read yet."""
 PAINT = "#ffffff"
 
 
@@ -43,7 +40,7 @@ def build(engine: Engine, form: Form) -> None:
         elem_classes="mask-editor",
         interactive=True,
     )
-    _bound(editor)
+    bound_paintings(editor)
     with gr.Row(elem_classes="mask-buttons"):
         load = gr.UploadButton(
             "Mask from a file", size="sm", file_types=["image"], elem_id=form.element_id("mask-file"), min_width=120
@@ -112,7 +109,7 @@ def editor_value(picture: Image.Image, mask: Image.Image | None) -> dict[str, An
 
 def read(inputs: Inputs, editor: gr.ImageEditor, value: Any) -> ImageRef | None:
     """What is painted, kept as a mask; None where nothing is."""
-    layers = [layer for layer in _layers(editor, value) if layer is not None]
+    layers = [layer for layer in painted_layers(editor, value) if layer is not None]
     if not layers:
         return None
     covered = np.max([np.asarray(layer.convert("RGBA").getchannel("A")) for layer in layers], axis=0)
@@ -120,43 +117,3 @@ def read(inputs: Inputs, editor: gr.ImageEditor, value: Any) -> ImageRef | None:
         return None
     mask = Image.merge("RGB", [Image.fromarray(np.where(covered >= 128, 255, 0).astype(np.uint8))] * 3)
     return inputs.keep(mask, field="mask")
-
-
-def _layers(editor: gr.ImageEditor, value: Any) -> Sequence[Image.Image]:
-    """The painted layers. Browsers send them aside and name them by an id."""
-    if not isinstance(value, Mapping):
-        return ()
-    if identifier := value.get("id"):
-        sent = editor.blob_storage.get(str(identifier))
-        contents = sent.layers if sent else ()
-    else:
-        contents = [Path(uploaded(layer, "mask")).read_bytes() for layer in value.get("layers") or ()]
-    return [_image(content) for content in contents if content]
-
-
-class _Blobs(dict[str, EditorDataBlobs]):
-    """The latest `KEPT_BLOBS` paintings."""
-
-    def __setitem__(self, identifier: str, painting: EditorDataBlobs) -> None:
-        super().__setitem__(identifier, painting)
-        while len(self) > KEPT_BLOBS:
-            self.pop(next(iter(self)))
-
-
-def _bound(editor: gr.ImageEditor) -> None:
-    """Bound what anybody can have `editor` keep: Gradio makes room for whatever layer is named, and drops nothing."""
-    accept = editor.accept_blobs
-    editor.blob_storage = _Blobs()
-
-    @server
-    def accept_blobs(data: AcceptBlobs) -> None:
-        index = str(data.data.get("index") or "0")
-        if index not in ("null", "0") or any(len(content) > FILE_LIMIT for _, content in data.files):
-            raise gr.Error("A painting has one layer, of at most 32 MiB.", print_exception=False)
-        accept(data)
-
-    editor.accept_blobs = accept_blobs
-
-
-def _image(content: bytes) -> Image.Image:
-    return decode(content, "mask")[0]

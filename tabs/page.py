@@ -30,7 +30,7 @@ from tabs import (
 from tabs.form import Form
 from tabs.pictures import Pictures
 from tabs.preset_row import PresetRow
-from tabs.run import watch_start
+from tabs.starting import watch_start
 from tabs.updates import update
 from tabs.uploads import reference
 

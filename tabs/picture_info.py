@@ -15,7 +15,8 @@ from presets.errors import UserError
 from presets.foreign import PictureInfo, read_info
 from tabs import markup
 from tabs.inventory import available
-from tabs.output import Updates, in_words
+from tabs.output import Updates
+from tabs.records import in_words
 
 TITLE = "Picture info"
 ENDPOINT = "picture_info"

@@ -18,6 +18,7 @@ from presets.images import FILE_LIMIT
 from presets.settings import Settings
 from tabs import api, picture_info, sessions, theme
 from tabs.access import OwnPagesOnly, access_of, is_gallery_private
+from tabs.api_lists import LISTS
 from tabs.calls import CheckedCalls
 from tabs.hub_account import HubAccount
 from tabs.owners import OwnerCookie
@@ -109,7 +110,7 @@ def _middleware(
         Middleware(OwnPagesOnly, access=access_of(settings)),
         *([Middleware(SignedInOnly, accounts=accounts)] if accounts else []),
         *([Middleware(HubAccount)] if settings.sign_in == "hub" else []),
-        Middleware(CheckedCalls, kinds=kinds, lists=api.LISTS, indexes=api.indexes(page, {*kinds, *api.LISTS})),
+        Middleware(CheckedCalls, kinds=kinds, lists=LISTS, indexes=api.indexes(page, {*kinds, *LISTS})),
         Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
         Middleware(WholeUploads),
         Middleware(OwnerCookie),

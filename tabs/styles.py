@@ -7,8 +7,9 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.checks import field_extra, field_schemas
-from tabs.form import Form, Group
+from tabs.form import Form
 from tabs.updates import update
+from tabs.widgets import Group
 
 
 def build(engine: Engine, form: Form) -> None:

@@ -8,10 +8,10 @@ import gradio as gr
 from pipelines.engine.jobs import Engine
 from presets.errors import UserError
 from presets.upscale import Upscale
-from tabs import markup
+from tabs import markup, redrawing
 from tabs.comparison import Comparison
-from tabs.form import Form, run_buttons
-from tabs.run import connect
+from tabs.form import Form
+from tabs.run import connect, run_buttons
 from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 
@@ -24,9 +24,10 @@ def build(engine: Engine) -> Tab:
             upscale, cancel = run_buttons(form, "Upscale")
         with gr.Column(elem_classes="settings"):
             _settings(engine, form)
+            connect_redrawing = redrawing.build(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
-    connect(engine, form, output, upscale, cancel)
+    connect_redrawing(output, connect(engine, form, output, upscale, cancel))
     output.connect(form)
     return Tab(form, output)
 

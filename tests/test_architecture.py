@@ -120,3 +120,12 @@ def test_importing_presets_and_the_command_line_loads_no_heavy_library_and_start
 def test_the_web_process_never_imports_torch():
     names = [name for name in MODULES if name.startswith("tabs.")]
     assert "torch" not in loaded_by([*names, "pipelines.engine.local", "pipelines.engine.worker"])
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("tabs.")])
+def test_tabs_are_thin(name):
+    text = MODULES[name].read_text(encoding="utf-8")
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    lengths = [node.end_lineno - node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, functions)]
+    assert len(text.splitlines()) <= 150
+    assert max(lengths, default=0) < 60

@@ -59,9 +59,27 @@ def test_the_saved_pictures_own_metadata_makes_it_again(real_engine, photo, expe
     assert np.array_equal(drawn(real_engine, request), expected)
 
 
+def test_every_door_draws_the_larger_picture_anew_with_the_same_pixels(real_engine, real_client, photo, tmp_path):
+    values = {"factor": 1.5, "redraw_strength": 0.5, "steps": 2, "seed": 7, "prompt": "a red ball"}
+    expected = drawn(real_engine, Upscale(image=real_engine.inputs.add(photo), **values))
+    files, record = real_client.predict(image=handle_file(photo), **values, api_name="/upscale")
+    request = record["pictures"][0]["request"]
+    assert (request["checkpoint"], request["redraw_tile"]) == ("storybook", 128)
+    assert np.array_equal(pixels(files), expected)
+    line = [sys.executable, "app.py", "--home", str(tmp_path), "--threads", "1", "upscale", f"--image={photo}"]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    done = subprocess.run([*line, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(pixels([done.stdout.strip()]), expected)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"redraw_strength": 0.3, "checkpoint": "nothing"}, "No checkpoint is called 'nothing'"),
+        ({"redraw_strength": 0.3, "tile_control": "nothing"}, "No control model is called 'nothing'"),
+        ({"redraw_strength": 0.3, "prompt": "<lora:nothing:1>"}, "No LoRA is called 'nothing'"),
+        ({"redraw_strength": 0.01}, "leaves no step to do"),
         ({"factor": 9}, "Allowed: 1 to 8"),
         ({"tile": 64, "overlap": 64}, "over half a tile"),
         ({"upscaler": "4x-nothing"}, "No upscaler is called '4x-nothing'"),

@@ -28,7 +28,7 @@ from presets.upscale import Upscale
 from tests.controls import save_control, tiny_control
 
 USUAL = {
-    "upscaler": "lanczos", "factor": 1.0, "strength": 0.5, "steps": 4, "seed": 7, "checkpoint": "storybook",
+    "upscaler": "lanczos", "factor": 1.0, "redraw_strength": 0.5, "steps": 4, "seed": 7, "checkpoint": "storybook",
     "prompt": "a house", "redraw_tile": 64,
 }  # fmt: skip
 
@@ -91,8 +91,8 @@ def numbers(image):
 def test_one_tile_is_image_to_image(context):
     given = scene(64, 64)
     own = redrawn(context, given, keep_colours=False)
-    shared = ("strength", "steps", "seed", "checkpoint", "prompt")
-    values = {name: USUAL[name] for name in shared} | {"image": context.inputs.keep(given)}
+    shared = ("steps", "seed", "checkpoint", "prompt")
+    values = {name: USUAL[name] for name in shared} | {"image": context.inputs.keep(given), "strength": 0.5}
     other = made(context, draw_image_to_image, ImageToImage(**values, width=64, height=64))
     assert np.array_equal(numbers(own), numbers(other))
 
@@ -115,7 +115,7 @@ def steps_of(image):
 
 
 def test_next_to_no_strength_leaves_no_seam_where_the_whole_has_none(context):
-    little = {"strength": 0.02, "steps": 50}
+    little = {"redraw_strength": 0.02, "steps": 50}
     given = scene(256, 128)
     tiled = numbers(redrawn(context, given, redraw_tile=128, **little))
     whole = numbers(redrawn(context, given, redraw_tile=256, **little))

@@ -12,6 +12,7 @@ from presets.upscale import Upscale
 from tests.fake_engine import STORYBOOK, FakeInventory
 
 IMAGE = ImageRef(sha256="0" * 64, width=1000, height=600)
+DRAWN = {"redraw_strength": 0.5}
 
 
 def refused(**values):
@@ -36,16 +37,26 @@ def refused(**values):
         ({"upscaler": "\ud800"}, "upscaler", "E-TEXT-ENCODING", ""),
         ({"upscaler": "a" * 301}, "upscaler", "E-UPSCALER", "at most 300"),
         ({"width": 20}, "width", "E-API-ARGS", "no parameter"),
-        ({"strength": 1.1}, "strength", "E-STRENGTH", "0 to 1"),
-        ({"strength": 0.04}, "strength", "E-STRENGTH", "leaves no step to do; it takes at least 0.05"),
+        ({"redraw_strength": 1.1}, "redraw_strength", "E-STRENGTH", "0 to 1"),
+        ({"redraw_strength": 0.04}, "redraw_strength", "E-STRENGTH", "leaves no step to do; it takes at least 0.05"),
         ({"redraw_tile": 100}, "redraw_tile", "E-TILE", "the nearest is 96"),
         ({"redraw_overlap": 0.6}, "redraw_overlap", "E-TILE", "0 to 0.5"),
         ({"tile_control": "a" * 301}, "tile_control", "E-CONTROL-UNKNOWN", "at most 300"),
         ({"tile_control_weight": 3}, "tile_control_weight", "E-WEIGHT", "0 to 2"),
         ({"keep_colours": 1}, "keep_colours", "E-API-ARGS", "boolean"),
         ({"prompt": "(a:99)"}, "prompt", "E-WEIGHT", ""),
-        ({"strength": 0.5, "sampler": "LCM", "schedule": "karras"}, "schedule", "E-SCHEDULER", "does not go with"),
-        ({"strength": 0.5, "prompt": "<lora:{ink}:9> <lora:{ink}:9>"}, "loras", "E-WEIGHT", "'{ink}' add up to 18"),
+        (
+            {"redraw_strength": 0.5, "sampler": "LCM", "schedule": "karras"},
+            "schedule",
+            "E-SCHEDULER",
+            "does not go with",
+        ),
+        (
+            {"redraw_strength": 0.5, "prompt": "<lora:{ink}:9> <lora:{ink}:9>"},
+            "prompt",
+            "E-WEIGHT",
+            "'{ink}' add up to 18",
+        ),
         ({"image": None}, "image", "E-API-ARGS", "must be the file of a picture"),
     ],
 )
@@ -86,7 +97,7 @@ def test_without_a_strength_no_checkpoint_is_asked_for_anything():
 
 
 def test_what_is_drawn_anew_is_settled_to_the_last_detail():
-    asked = Upscale(image=IMAGE, strength=0.3, prompt="a house", tile_control="outline")
+    asked = Upscale(image=IMAGE, redraw_strength=0.3, prompt="a house", tile_control="outline")
     settled = asked.settled(FakeInventory(STORYBOOK))
     assert (settled.checkpoint_used, settled.redraw_tile, settled.seed >= 0) == ("Storybook", 128, True)
     assert settled.redraw_common == 32 and settled.settled(FakeInventory(STORYBOOK)) == settled
@@ -97,12 +108,12 @@ def test_what_is_drawn_anew_is_settled_to_the_last_detail():
 
 
 def test_lora_tags_that_are_repeated_are_told():
-    request = Upscale(image=IMAGE, strength=0.3, prompt="<lora:ink:1> <lora:ink:1>")
+    request = Upscale(image=IMAGE, redraw_strength=0.3, prompt="<lora:ink:1> <lora:ink:1>")
     assert request.warnings == ("LoRA 'ink' is named 2 times; its strengths are added up to 2.",)
 
 
 def test_a1111s_text_tells_it_as_its_script_does():
-    request = Upscale(image=IMAGE, strength=0.3, prompt="a house", seed=7, upscaler="lanczos", redraw_tile=128)
+    request = Upscale(image=IMAGE, redraw_strength=0.3, prompt="a house", seed=7, upscaler="lanczos", redraw_tile=128)
     text = parameters_text(request)
     assert text.startswith("a house\nSteps: 20, ") and "Size: 128x128, " in text
     assert "Denoising strength: 0.3, " in text and "SD upscale overlap: 32, SD upscale upscaler: Lanczos" in text

@@ -18,7 +18,8 @@ from presets.errors import UserError
 from presets.metadata import encode_png, read_request
 from presets.requests import KINDS, TextToImage
 from presets.settings import Settings
-from tabs.command_line import Arguments, build_parser, parse_arguments, read_settings, run_request, tell_of_picture
+from tabs.command_line import Arguments, parse_arguments, read_settings, run_request, tell_of_picture
+from tabs.command_options import build_parser
 from tests.fake_engine import FakeEngine
 
 

@@ -115,6 +115,18 @@ def test_the_hires_fix_is_asked_for_as_in_a1111(api: httpx.Client, engine: FakeE
     assert isinstance(request, TextToImage) and not request.is_drawn_on
 
 
+def test_the_loopback_script_is_rounds_and_other_scripts_are_told(api: httpx.Client, engine: FakeEngine):
+    call = {**CALL, "steps": 20, "init_images": [picture()], "script_args": [4, 0.3, "Lazy", "None"]}
+    answer = api.post("/img2img", json={**call, "script_name": "Loopback"}).json()
+    request = engine.submitted[-1].request
+    assert isinstance(request, ImageToImage) and json.loads(answer["info"])["ignored"] == []
+    assert (request.rounds, request.final_strength, request.strength_curve) == (4, 0.3, "lazy")
+    answer = api.post("/img2img", json={**call, "script_name": "Outpainting mk2"}).json()
+    assert json.loads(answer["info"])["ignored"] == ["script_args", "script_name"]
+    refused = api.post("/img2img", json={**call, "script_name": "loopback", "script_args": [99]})
+    assert refused.status_code == 422 and refused.json()["error"].startswith("E-ROUNDS")
+
+
 def test_png_info_tells_the_texts_of_a_picture(api: httpx.Client):
     file, texts = io.BytesIO(), PngInfo()
     texts.add_text("parameters", "a boat\nNegative prompt: fog\nSteps: 2, Sampler: Euler a, Seed: 7")

@@ -12,7 +12,7 @@ from PIL import Image
 from presets.errors import InvalidField
 from presets.inputs import painted
 from presets.requests import Inpaint
-from tabs import masking
+from tabs import masking, paintings
 from tabs.form import Form
 from tests.fake_engine import FakeEngine
 
@@ -67,14 +67,14 @@ def test_what_was_painted_in_a_browser_is_the_mask(page, photo):
 def test_paintings_are_not_kept_for_ever(page, photo):
     for number in range(100):
         page.editor.accept_blobs(sent(str(number)))
-    assert len(page.editor.blob_storage) == masking.KEPT_BLOBS
+    assert len(page.editor.blob_storage) == paintings.KEPT_BLOBS
     assert painted(page.engine.inputs.open(request(page, photo, {"id": "99"}).mask)).getbbox() == (10, 10, 30, 40)
 
 
 def test_a_painting_takes_no_more_room_than_a_picture(page, monkeypatch):
     with pytest.raises(gr.Error):
         page.editor.accept_blobs(sent("one", index="1000000000"))
-    monkeypatch.setattr(masking, "FILE_LIMIT", 10)
+    monkeypatch.setattr(paintings, "FILE_LIMIT", 10)
     with pytest.raises(gr.Error):
         page.editor.accept_blobs(sent("one"))
     assert not page.editor.blob_storage

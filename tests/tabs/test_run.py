@@ -10,8 +10,11 @@ from pipelines.engine.jobs import EngineStatus, Finished, Job, Loading, Progress
 from presets.errors import UserError
 from presets.requests import ImageToImage, TextToImage
 from tabs.form import Form
+from tabs.job_lines import ending_line, progress_line, waiting_line
 from tabs.output import Output
-from tabs.run import connect, ending_line, progress_line, submit, unseen, waiting_line, watch_start
+from tabs.run import connect
+from tabs.starting import watch_start
+from tabs.submitting import submit, unseen
 from tests.fake_engine import FakeEngine
 
 
