@@ -5,8 +5,8 @@
 Prints JSON. A job of the embedded model is drawn while a checkpoint of Stable Diffusion 1.5's size (one file of 2.1 GB,
 which the system was asked to forget) is read ahead, between two jobs alone. `ratio` is the median of its seconds over
 the mean of the two beside it; `control` that of the second alone over the first, so that it tells with `scatter` (the
-middle half of the controls, from and to) how much such ratios scatter here; `read_bytes` how much of the file was in the
-system's memory when the job had ended. Goal: a `ratio` of at most 1.02.
+middle half of the controls, from and to) how much such ratios scatter here; `read_bytes` how much of the file was in
+the system's memory when the job had ended. Goal: a `ratio` of at most 1.02.
 """
 
 import argparse
