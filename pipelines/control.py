@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import ControlNetUnionModel, T2IAdapter
+from PIL import Image
 
 from presets.controlnet import ControlUnit
 
@@ -44,6 +46,11 @@ class Followed:
     def only_positive(self) -> bool:
         """Whether it acts on what the prompt says alone, so that guidance makes it stronger."""
         return self.unit.mode == "control"
+
+
+def as_numbers(picture: Image.Image) -> torch.Tensor:
+    """An RGB picture as (1, 3, height, width) in [0, 1]."""
+    return torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)[None]
 
 
 @contextlib.contextmanager

@@ -3,11 +3,9 @@
 import functools
 from contextlib import AbstractContextManager
 
-import numpy as np
-import torch
 from PIL import Image
 
-from pipelines.control import Followed, following
+from pipelines.control import Followed, as_numbers, following
 from pipelines.drawing import Work, draw
 from pipelines.engine.context import Context
 from pipelines.engine.manager import Loaded
@@ -46,8 +44,3 @@ def _followed(request: ControlNet, pictures: list[Image.Image], loaded: Loaded) 
     return following(
         loaded.pipe, [Followed(unit, loaded.controls[unit.control], as_numbers(picture)) for unit, picture in units]
     )
-
-
-def as_numbers(picture: Image.Image) -> torch.Tensor:
-    """An RGB picture as (1, 3, height, width) in [0, 1]."""
-    return torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)[None]

@@ -91,14 +91,14 @@ def draw(request: AnyDrawing, context: Context, work: Work) -> None:
         size=request.largest_canvas,
         report=context.report,
     ) as loaded:
-        _warn(request, loaded, context)
-        latent_map = _latent_map(loaded) if context.policy.preview_interval else None
+        warn_of(request, loaded, context)
+        latent_map = latent_map_of(loaded) if context.policy.preview_interval else None
         for index in context.remaining(request.count):
             watch = Watch(context.report, index + 1, request.count, latent_map, context.policy.preview_interval)
             _draw(request.picture(index), index, loaded, context, watch, work)
 
 
-def _warn(request: AnyDrawing, loaded: Loaded, context: Context) -> None:
+def warn_of(request: Drawing, loaded: Loaded, context: Context) -> None:
     """Tell what of the request this checkpoint's family cannot follow, and what of its LoRAs does not fit."""
     for warning in loaded.adapters.warnings:
         context.warn(warning)
@@ -141,7 +141,7 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     }
     drawn = work.finish(image)
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    saved = context.save(index, drawn.image, picture, rounded, _about(loaded, switch, context), drawn.notes)
+    saved = context.save(index, drawn.image, picture, rounded, about_drawing(loaded, switch, context), drawn.notes)
     work.check(saved.path)
 
 
@@ -174,15 +174,16 @@ def conditioning_of(picture: Drawing, loaded: Loaded, context: Context) -> Condi
     )
 
 
-def _latent_map(loaded: Loaded) -> LatentMap:
+def latent_map_of(loaded: Loaded) -> LatentMap:
+    """What shows its latents in colours."""
     family = FAMILIES[loaded.model.family]
     usual = LatentMap(matrix=family.latent_to_rgb, bias=family.latent_bias)
     folder = loaded.model.path
     return read_latent_map(folder, usual) if folder is not None and folder.is_dir() else usual
 
 
-def _about(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
-    """What else made the picture what it is."""
+def about_drawing(loaded: Loaded, switch: Switch, context: Context) -> dict[str, Any]:
+    """What else makes a picture what it is."""
     return {
         "family": loaded.model.family,
         "device": context.policy.device,

@@ -23,5 +23,13 @@ def filled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.pad(np.asarray(inner), ((top, bottom), (left, right), (0, 0)), mode="edge"))
 
 
+def continued(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`image` at the left and top of `size`, which is no smaller, its last colours going on at the right and bottom."""
+    right, bottom = size[0] - image.width, size[1] - image.height
+    if not right and not bottom:
+        return image
+    return Image.fromarray(np.pad(np.asarray(image), ((0, bottom), (0, right), (0, 0)), mode="edge"))
+
+
 RESIZED = {"crop": cropped, "stretch": stretched, "fill": filled}
 """Resize mode -> what does it."""

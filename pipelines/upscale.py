@@ -1,9 +1,11 @@
-"""Upscale: a picture made larger."""
+"""Upscale: a picture made larger, and drawn anew there tile by tile if that is asked for."""
 
 import time
+from collections import Counter
 
 from pipelines.engine.context import Context
 from pipelines.enlarging import Way, enlarge
+from pipelines.redrawing import redraw
 from presets.upscale import Upscale
 
 
@@ -13,6 +15,11 @@ def run(request: Upscale, context: Context) -> None:
         given = context.inputs.open(request.image)
         started = time.perf_counter()
         made = enlarge(given, request.picture_size, Way(request.upscaler, request.tile, request.overlap), context)
-        timings = {"load": made.loading, "upscale": time.perf_counter() - started - made.loading}
+        timings = Counter({"load": made.loading, "upscale": time.perf_counter() - started - made.loading})
+        image, about = made.image, made.about
+        if request.is_redrawn:
+            redrawn = redraw(image, request, context)
+            timings.update(redrawn.timings)
+            image, about = redrawn.image, {**about, **redrawn.about}
         rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-        context.save(index, made.image, request, rounded, made.about)
+        context.save(index, image, request, rounded, about)

@@ -95,6 +95,9 @@ def localised(
         upscaler = values.get(field)
         if isinstance(upscaler, str) and upscaler not in ("", LATENT):
             _put(own, field, available.upscaler(upscaler), missing)
+    control = values.get("tile_control")
+    if isinstance(control, str) and control:
+        _put(own, "tile_control", available.control(control), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()

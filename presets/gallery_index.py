@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from presets import databases, gallery_files
 from presets.databases import in_transaction, version
-from presets.drawing import Drawing
 from presets.errors import UserError
 from presets.gallery_files import Picture
 from presets.gallery_marks import SCHEMA, Marks
-from presets.requests import AnyRequest
+from presets.requests import AnyRequest, drawing_of
 
 INDEX_FILE = "index.sqlite"
 INDEX_VERSION = 3
@@ -177,7 +176,7 @@ def insert(index: sqlite3.Connection, picture: Picture) -> None:
 
 def _described(request: AnyRequest) -> dict[str, Any]:
     """What of a request is searched. Names of LoRAs stand each between two line ends."""
-    drawing = request if isinstance(request, Drawing) else None
+    drawing = drawing_of(request)
     loras = [lora.name for lora in drawing.all_loras] if drawing else []
     return {
         "kind": request.kind,

@@ -14,10 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 from presets import control_text
-from presets.drawing import LoraUse
+from presets.drawing import Drawing, LoraUse
 from presets.fields import without_control_characters
 from presets.hires_fields import SAME
-from presets.requests import AnyDrawing, ControlNet, ImageToImage, TextToImage
+from presets.requests import AnyRequest, ControlNet, ImageToImage, TextToImage, drawing_of
+from presets.upscale import Tile, Upscale
 
 PAIRS_LEAST = 3
 """With fewer pairs the last line is text."""
@@ -69,11 +70,17 @@ def pairs_of(line: str) -> dict[str, str]:
     return {key: _unquoted(value.strip()) for key, value in _PAIR.findall(line)} | resources
 
 
-def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
-    """`request` in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs in its order.
+def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a checkpoint is asked to draw in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs
+    in its order. Empty where it is asked nothing.
 
     Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits.
     """
+    drawing = drawing_of(request)
+    return "" if drawing is None else _text_of(drawing, hashes, _tiles(request))
+
+
+def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any]) -> str:
     pairs = {
         "Steps": request.steps,
         "Sampler": request.sampler,
@@ -84,12 +91,13 @@ def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProx
         "Model hash": str(hashes.get("checkpoint", ""))[:10] or None,
         "Model": request.checkpoint or None,
         "VAE": request.vae or None,
-        "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage) else None,
+        "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage | Tile) else None,
         **_hires(request),
         **_loopback(request),
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),
+        **more,
         "Version": f"Easel {software_version()}".strip(),
     }
     line = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
@@ -98,7 +106,15 @@ def parameters_text(request: AnyDrawing, hashes: Mapping[str, str] = MappingProx
     return without_control_characters(f"{request.prompt}{loras}{negative}\n{line}").strip()
 
 
-def _hires(request: AnyDrawing) -> dict[str, Any]:
+def _tiles(request: AnyRequest) -> dict[str, Any]:
+    """What A1111's script "SD upscale" tells of itself."""
+    if not isinstance(request, Upscale):
+        return {}
+    upscaler = UPSCALER_NAMES.get(request.upscaler, request.upscaler)
+    return {"SD upscale overlap": request.redraw_common, "SD upscale upscaler": upscaler}
+
+
+def _hires(request: Drawing) -> dict[str, Any]:
     if not isinstance(request, TextToImage) or not request.is_drawn_on:
         return {}
     return {
@@ -111,7 +127,7 @@ def _hires(request: AnyDrawing) -> dict[str, Any]:
     }
 
 
-def _loopback(request: AnyDrawing) -> dict[str, Any]:
+def _loopback(request: Drawing) -> dict[str, Any]:
     """As its script has it, which writes no number of loops: that is our own."""
     if not isinstance(request, ImageToImage) or request.rounds == 1:
         return {}
@@ -122,7 +138,7 @@ def _loopback(request: AnyDrawing) -> dict[str, Any]:
     }
 
 
-def _units(request: AnyDrawing) -> dict[str, str]:
+def _units(request: Drawing) -> dict[str, str]:
     units = request.units if isinstance(request, ControlNet) else ()
     return {f"ControlNet {number}": control_text.text_of(unit) for number, unit in enumerate(units)}
 

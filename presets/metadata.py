@@ -26,7 +26,6 @@ from pydantic_core import to_jsonable_python
 
 from presets import chunks, exif
 from presets.chunks import Texts
-from presets.drawing import Drawing
 from presets.errors import UserError
 from presets.infotext import parameters_text
 from presets.requests import KINDS, AnyRequest
@@ -151,8 +150,6 @@ def _of_exif(texts: Mapping[str, str]) -> str | None:
 
 def _parameters(request: AnyRequest, record: Mapping[str, Any]) -> str:
     """Empty where that grammar has no words for the request."""
-    if not isinstance(request, Drawing):
-        return ""
     hashes = record.get("hashes")
     return parameters_text(request, hashes if isinstance(hashes, Mapping) else {})
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from presets import picture_fields, sizes
 from presets.control_picture import ControlPicture
 from presets.controlnet import ControlNet
-from presets.drawing import Redrawing
+from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.image_to_image import ImageToImage
 from presets.images import PIXEL_LIMIT, SIDE_LIMIT
@@ -134,3 +134,10 @@ KINDS: dict[str, type[AnyRequest]] = {
     "control-picture": ControlPicture,
     "upscale": Upscale,
 }
+
+
+def drawing_of(request: AnyRequest) -> Drawing | None:
+    """What a checkpoint is asked to draw for `request`; None where none is."""
+    if isinstance(request, Upscale):
+        return request.tile_drawing()
+    return request if isinstance(request, Drawing) else None

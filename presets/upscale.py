@@ -1,11 +1,13 @@
-"""The request that makes a picture larger."""
+"""The request that makes a picture larger, and has it drawn on there if it is asked to."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import upscale_fields
+from presets import fields, redraw_fields, upscale_fields
+from presets.drawing import Redrawing
+from presets.errors import renamed_field
 from presets.request import FromPicture
 from presets.upscale_fields import RESULT_PIXELS, RESULT_SIDE
 
@@ -13,8 +15,14 @@ if TYPE_CHECKING:
     from presets.installed import Installed
 
 
+class Tile(Redrawing):
+    """What is asked for each tile that is drawn anew."""
+
+    kind: Literal["image-to-image"] = "image-to-image"
+
+
 class Upscale(FromPicture):
-    """Make a picture larger, by a model or plainly."""
+    """Make a picture larger, by a model or plainly, and draw it anew there, tile by tile, if a strength is given."""
 
     title: ClassVar[str] = "Upscale"
     takes_several: ClassVar[bool] = True
@@ -24,6 +32,22 @@ class Upscale(FromPicture):
     factor: upscale_fields.Factor = 2.0
     tile: upscale_fields.Tile = 512
     overlap: upscale_fields.Overlap = 32
+    redraw_strength: redraw_fields.RedrawStrength = 0.0
+    prompt: fields.Prompt = ""
+    negative_prompt: fields.NegativePrompt = ""
+    checkpoint: fields.CheckpointName = ""
+    steps: fields.Steps = 20
+    guidance_scale: fields.GuidanceScale = 4.0
+    sampler: fields.SamplerName = "DPM++ 2M"
+    schedule: fields.ScheduleName = "automatic"
+    seed: fields.Seed = fields.RANDOM_SEED
+    clip_skip: fields.ClipSkip = 1
+    vae: fields.VaeName = ""
+    redraw_tile: redraw_fields.RedrawTile = None
+    redraw_overlap: redraw_fields.RedrawOverlap = 0.25
+    keep_colours: redraw_fields.KeepColours = True
+    tile_control: redraw_fields.TileControl = ""
+    tile_control_weight: redraw_fields.TileControlWeight = 1.0
 
     @model_validator(mode="after")
     def _tiles_go_on(self) -> "Upscale":
@@ -60,8 +84,67 @@ class Upscale(FromPicture):
         most = min((RESULT_PIXELS / (width * height)) ** 0.5, RESULT_SIDE / max(width, height))
         return int(most * 100) / 100
 
+    @model_validator(mode="after")
+    def _tiles_can_be_drawn(self) -> "Upscale":
+        try:
+            self.tile_drawing()
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            told = detail.get("ctx", {})
+            field = str(told.get("field"))
+            context = {**told, "field": _OF_TILE.get(field, field), "message": detail["msg"]}
+            raise PydanticCustomError("tiles_can_be_drawn", "{message}", context) from None
+        return self
+
+    @property
+    def is_redrawn(self) -> bool:
+        """Whether a checkpoint draws on what was made larger."""
+        return self.redraw_strength > 0
+
+    def tile_drawing(self) -> Tile | None:
+        """What is asked for the first of the tiles that are drawn anew; None where none is."""
+        if not self.is_redrawn:
+            return None
+        values = {name: getattr(self, name) for name in _OF_TILES}
+        return Tile(**values, strength=self.redraw_strength, width=self.redraw_tile, height=self.redraw_tile)
+
     def settled(self, installed: "Installed") -> "Upscale":
-        return self.model_copy(update={"upscaler": installed.upscaler(self.upscaler)})
+        settled = self.model_copy(update={"upscaler": installed.upscaler(self.upscaler)})
+        if not self.is_redrawn:
+            return settled
+        native = min(installed.checkpoint(self.checkpoint, Tile.model_fields["kind"].default).native_size)
+        settled = settled.model_copy(update={"redraw_tile": self.redraw_tile or native})
+        with (
+            renamed_field("width", "redraw_tile"),
+            renamed_field("height", "redraw_tile"),
+            renamed_field("loras", "prompt"),
+        ):
+            tile = cast("Tile", settled.tile_drawing()).settled(installed)
+        values = {name: getattr(tile, name) for name in _OF_TILES}
+        if self.tile_control:
+            with renamed_field("units", "tile_control"):
+                values |= {"tile_control": installed.controls([self.tile_control], tile.checkpoint)[self.tile_control]}
+        return settled.model_copy(update=values)
+
+    @property
+    def redraw_common(self) -> int:
+        """Pixels that the drawn tiles of this (settled) request have in common at least."""
+        return min(round((self.redraw_tile or 0) * self.redraw_overlap), (self.redraw_tile or 0) // 2)
+
+    @property
+    def checkpoint_used(self) -> str:
+        return self.checkpoint if self.is_redrawn else ""
+
+    @property
+    def work(self) -> float:
+        if not self.is_redrawn:
+            return super().work
+        return super().work * (1 + self.steps * self.redraw_strength / (1 - self.redraw_overlap) ** 2)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        own, tile = super().warnings, self.tile_drawing()
+        return (*own, *(warning for warning in (tile.warnings if tile else ()) if warning not in own))
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -69,4 +152,21 @@ class Upscale(FromPicture):
 
     @property
     def searched(self) -> tuple[str, ...]:
-        return self.title, self.upscaler
+        tile = self.tile_drawing()
+        return (self.title, self.upscaler, *(tile.searched if tile else ()))
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        if self.is_redrawn:
+            return frozenset() if self.tile_control else frozenset({"tile_control_weight"})
+        return frozenset({*_OF_TILES, *_REDRAWN}) - {"image"}
+
+
+_OF_TILES = (
+    "image", "prompt", "negative_prompt", "checkpoint", "steps", "guidance_scale", "sampler", "schedule",
+    "seed", "clip_skip", "vae",
+)  # fmt: skip
+"""What each drawn tile is told as it stands."""
+_OF_TILE = {"strength": "redraw_strength", "loras": "prompt"}
+"""What is wrong with a field of a tile's drawing is so with one here."""
+_REDRAWN = ("redraw_tile", "redraw_overlap", "keep_colours", "tile_control", "tile_control_weight")

@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 
 from pipelines.engine.jobs import Engine
-from presets.drawing import Drawing
 from presets.errors import UserError
 from presets.fields import RANDOM_SEED
+from presets.requests import drawing_of
 from presets.samplers import SCHEDULES_OF
 from tabs import checkpoint, loras, styles
 from tabs.form import Form
@@ -26,23 +26,22 @@ def build(engine: Engine, form: Form, *, given: Place | None, settings: Place | 
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
             _put(given, engine, form)
-            counters = {name: _prompt(form, name, hint) for name, hint in _HINTS.items()}
+            counters = {name: prompt_box(form, name, hint) for name, hint in _HINTS.items()}
             generate, cancel = run_buttons(form)
         with gr.Column(elem_classes="settings"):
             chosen = checkpoint.build(engine, form)
             _put(settings, engine, form)
             form.widget("steps")
-            random_seed, reuse_seed = _seed(form)
+            connect_seed = seed_row(form)
             with gr.Accordion("Advanced", open=False, elem_id=form.element_id("advanced"), elem_classes="advanced"):
                 _advanced(engine, form, sizes)
         with gr.Column(elem_classes="result"):
             output = Output(form)
-    _count_tokens(engine, form, counters)
+    count_tokens(engine, form, counters)
     ended = connect(engine, form, output, generate, cancel)
     checkpoint.keep_fresh(engine, chosen, ended)
     output.connect(form)
-    update(random_seed.click, lambda: RANDOM_SEED, None, form.widgets["seed"])
-    update(reuse_seed.click, seed_of, [output.pictures, output.selected], form.widgets["seed"])
+    connect_seed(output)
     return output
 
 
@@ -54,28 +53,32 @@ def _put(place: Place | None, engine: Engine, form: Form) -> None:
 _HINTS = {"prompt": "a red house by the sea at sunset", "negative_prompt": "what to leave out"}
 
 
-def _prompt(form: Form, name: str, placeholder: str) -> gr.HTML:
+def prompt_box(form: Form, name: str, placeholder: str) -> gr.HTML:
+    """Put the words of field `name` here; the place under them that tells how many tokens they are."""
     with gr.Column(elem_classes="counted"):
         form.widget(name, placeholder=placeholder)
         return gr.HTML(elem_classes="token-count", elem_id=form.element_id(name) + "-tokens")
 
 
-def _seed(form: Form) -> tuple[gr.Button, gr.Button]:
-    """The seed; the buttons for a random one and for that of the picture shown."""
+def seed_row(form: Form) -> Callable[[Output], None]:
+    """Put the seed here, with a button for a random one and one for that of the picture shown; what connects these to
+    the tab's output."""
     with gr.Column(elem_classes="seed"):
-        form.widget("seed")
+        seed = form.widget("seed")
         with gr.Row(elem_classes="seed-buttons"):
             random_seed = gr.Button("New seed each time", size="sm", elem_id=form.element_id("random-seed"))
             reuse_seed = gr.Button("Seed of the picture shown", size="sm", elem_id=form.element_id("reuse-seed"))
-    return random_seed, reuse_seed
+
+    def connect_buttons(output: Output) -> None:
+        update(random_seed.click, lambda: RANDOM_SEED, None, seed)
+        update(reuse_seed.click, seed_of, [output.pictures, output.selected], seed)
+
+    return connect_buttons
 
 
 def _advanced(engine: Engine, form: Form, sizes: Place) -> None:
     styles.build(engine, form)
-    with gr.Row():
-        sampler = form.widget("sampler")
-        schedule = form.widget("schedule")
-    update(sampler.change, schedules_for, [sampler, schedule], schedule)
+    sampling(form)
     form.widget("guidance_scale")
     with gr.Row():
         form.widget("guidance_end", min_width=200)
@@ -84,13 +87,27 @@ def _advanced(engine: Engine, form: Form, sizes: Place) -> None:
     sizes(engine, form)
     form.widget("count")
     form.widget("clip_skip")
-    vae = form.widget("vae", choices=["", *engine.vaes()])
-    assert isinstance(vae, gr.Dropdown)
-    update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
+    vae_box(engine, form)
     loras.build(engine, form)
 
 
-def _count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:
+def sampling(form: Form) -> None:
+    """Put sampler and schedule here: of the schedules those that go with the sampler."""
+    with gr.Row():
+        sampler = form.widget("sampler")
+        schedule = form.widget("schedule")
+    update(sampler.change, schedules_for, [sampler, schedule], schedule)
+
+
+def vae_box(engine: Engine, form: Form) -> None:
+    """Put the list of VAEs here."""
+    vae = form.widget("vae", choices=["", *engine.vaes()])
+    assert isinstance(vae, gr.Dropdown)
+    update(vae.focus, lambda: gr.update(choices=["", *engine.vaes()]), None, vae)
+
+
+def count_tokens(engine: Engine, form: Form, counters: dict[str, gr.HTML]) -> None:
+    """Keep telling in `counters` how many tokens the words of each field are."""
     checkpoint = form.widgets["checkpoint"]
     for name, counter in counters.items():
         box = form.widgets[name]
@@ -121,4 +138,5 @@ def schedules_for(sampler: str, schedule: str) -> Any:
 def seed_of(pictures: Pictures, selected: int) -> Any:
     """The seed of the selected picture, or no change where there is none."""
     request = pictures[selected].request if selected < len(pictures) else None
-    return request.seed if isinstance(request, Drawing) else gr.skip()
+    drawing = drawing_of(request) if request else None
+    return drawing.seed if drawing else gr.skip()

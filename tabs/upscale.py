@@ -8,7 +8,7 @@ import gradio as gr
 from pipelines.engine.jobs import Engine
 from presets.errors import UserError
 from presets.upscale import Upscale
-from tabs import markup
+from tabs import markup, redrawing
 from tabs.batch_form import BatchForm
 from tabs.comparison import Comparison
 from tabs.run import connect, run_buttons
@@ -25,9 +25,10 @@ def build(engine: Engine) -> Tab:
             upscale, cancel = run_buttons(form, "Upscale")
         with gr.Column(elem_classes="settings"):
             _settings(engine, form, files)
+            connect_redrawing = redrawing.build(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
-    connect(engine, form, output, upscale, cancel)
+    connect_redrawing(output, connect(engine, form, output, upscale, cancel))
     output.connect(form)
     return Tab(form, output)
 

@@ -59,20 +59,38 @@ def test_the_saved_pictures_own_metadata_makes_it_again(real_engine, photo, expe
     assert np.array_equal(drawn(real_engine, request), expected)
 
 
+def test_every_door_draws_the_larger_picture_anew_with_the_same_pixels(real_engine, real_client, photo, tmp_path):
+    values = {"factor": 1.5, "redraw_strength": 0.5, "steps": 2, "seed": 7, "prompt": "a red ball"}
+    expected = drawn(real_engine, Upscale(image=real_engine.inputs.add(photo), **values))
+    files, record = real_client.predict(image=handle_file(photo), **values, api_name="/upscale")
+    request = record["pictures"][0]["request"]
+    assert (request["checkpoint"], request["redraw_tile"]) == ("storybook", 128)
+    assert np.array_equal(pixels(files), expected)
+    line = [sys.executable, "app.py", "--home", str(tmp_path), "--threads", "1", "upscale", f"--image={photo}"]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    done = subprocess.run([*line, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(pixels([done.stdout.strip()]), expected)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"redraw_strength": 0.3, "checkpoint": "nothing"}, "No checkpoint is called 'nothing'"),
+        ({"redraw_strength": 0.3, "tile_control": "nothing"}, "No control model is called 'nothing'"),
+        ({"redraw_strength": 0.3, "prompt": "<lora:nothing:1>"}, "No LoRA is called 'nothing'"),
+        ({"redraw_strength": 0.01}, "leaves no step to do"),
         ({"factor": 9}, "Allowed: 1 to 8"),
         ({"tile": 64, "overlap": 64}, "over half a tile"),
         ({"upscaler": "4x-nothing"}, "No upscaler is called '4x-nothing'"),
         ({"upscaler": "../../etc/passwd"}, "No upscaler is called"),
         ({"upscaler": "storybok-x2"}, "The nearest: storybook-x2"),
-        ({"seed": 7}, "no parameter 'seed'"),
+        ({"width": 7}, "no parameter 'width'"),
     ],
 )
 def test_what_cannot_be_is_told_at_once_and_a_good_job_still_passes(real_client, photo, expected, values, words):
-    with pytest.raises(Exception, match=r"\[E-|no parameter|seed") as refused:
+    with pytest.raises(Exception, match=r"\[E-|no parameter|width") as refused:
         real_client.predict(image=handle_file(photo), **{**VALUES, **values}, api_name="/upscale")
-    assert words in str(refused.value) or "seed" in values
+    assert words in str(refused.value) or "width" in values
     files, _ = real_client.predict(image=handle_file(photo), **VALUES, api_name="/upscale")
     assert np.array_equal(pixels(files), expected)

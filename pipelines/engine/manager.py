@@ -34,7 +34,7 @@ from pipelines.engine.upscaler_files import UpscalerFiles
 from pipelines.engine.upscalers import Upscaler, Upscalers
 from pipelines.engine.vae_loading import load_vae
 from pipelines.engine.vae_tiling import tiling
-from pipelines.engine.weight_files import read_ahead
+from pipelines.engine.weight_files import RESTS, read_ahead
 from presets.drawing import LoraUse
 from presets.errors import UserError
 from presets.settings import Settings
@@ -286,7 +286,7 @@ class PipelineManager:
             model = self._catalog.find(name)
             if model.path is not None and self._cache.get(self._key(model)) is None:
                 for path in files_read(model):
-                    read_ahead(path, self._cache.is_used)
+                    read_ahead(path, self._cache.is_used, RESTS[self._policy.device])
 
     def release(self) -> None:
         """Forget all components that no use holds and nobody wants kept, and what is kept for the next use of LoRAs."""

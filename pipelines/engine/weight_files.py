@@ -23,8 +23,9 @@ MOST_READERS = 8
 WINDOW = 8 * 2**20
 """Bytes that the disk is asked for at a time where a file is read ahead."""
 
-REST = 0.2
-"""Seconds after each window that is read ahead while a picture is drawn: to read costs the system some processor."""
+RESTS = {"cpu": 0.4, "cuda": 0.02}
+"""Seconds after each window that is read ahead while a picture is drawn there: to read costs the system some of the
+processor, which a GPU has almost to itself."""
 
 Tell = Callable[[int], object]
 
@@ -219,8 +220,9 @@ def _one_computing_thread() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def read_ahead(path: Path, is_busy: Callable[[], bool]) -> None:
-    """Bring the file into the system's memory for files, slowly while `is_busy`. Raises `OSError`."""
+def read_ahead(path: Path, is_busy: Callable[[], bool], rest: float) -> None:
+    """Bring the file into the system's memory for files, with a `rest` (seconds) after each window while `is_busy`.
+    Raises `OSError`."""
     with path.open("rb", buffering=0) as file:
         buffer = bytearray(0 if hasattr(os, "posix_fadvise") else WINDOW)
         for start in range(0, os.fstat(file.fileno()).st_size, WINDOW):
@@ -228,6 +230,6 @@ def read_ahead(path: Path, is_busy: Callable[[], bool]) -> None:
                 file.readinto(buffer)
             else:
                 os.posix_fadvise(file.fileno(), start, WINDOW, os.POSIX_FADV_WILLNEED)
-            end = time.monotonic() + REST
+            end = time.monotonic() + rest
             while is_busy() and time.monotonic() < end:
-                time.sleep(REST / 4)
+                time.sleep(rest / 8)

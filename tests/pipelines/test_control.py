@@ -12,8 +12,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from pipelines.control import Followed, following, union_type
-from pipelines.controlnet import as_numbers
+from pipelines.control import Followed, as_numbers, following, union_type
 from presets.controlnet import ControlUnit
 from tests.checkpoints import tiny_sd1, tiny_sdxl
 from tests.controls import tiny_adapter, tiny_control, tiny_union

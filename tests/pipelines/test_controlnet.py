@@ -8,8 +8,7 @@ import torch
 from diffusers import StableDiffusionControlNetPipeline
 from PIL import Image, ImageDraw
 
-from pipelines.control import Followed, following
-from pipelines.controlnet import as_numbers
+from pipelines.control import Followed, as_numbers, following
 from pipelines.denoise import Watch, decode, denoise
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner

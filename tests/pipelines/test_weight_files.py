@@ -84,10 +84,10 @@ def test_file_that_changes_while_it_is_read_is_broken(tmp_path, length, view):
 def test_reading_ahead_changes_nothing(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc" * 1000)
-    read_ahead(path, lambda: False)
+    read_ahead(path, lambda: False, 60.0)
     assert path.read_bytes() == b"abc" * 1000
     with pytest.raises(OSError):
-        read_ahead(tmp_path / "none", lambda: False)
+        read_ahead(tmp_path / "none", lambda: False, 60.0)
 
 
 def test_reading_ahead_rests_while_something_is_drawn_and_no_longer(tmp_path):
@@ -99,5 +99,5 @@ def test_reading_ahead_rests_while_something_is_drawn_and_no_longer(tmp_path):
         asked.append(len(asked))
         return len(asked) < 2
 
-    read_ahead(path, is_busy)
+    read_ahead(path, is_busy, 0.01)
     assert len(asked) >= 3

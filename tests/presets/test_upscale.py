@@ -6,10 +6,13 @@ from pydantic import TypeAdapter
 from presets.checks import parse
 from presets.errors import InvalidField
 from presets.images import ImageRef
+from presets.infotext import parameters_text
 from presets.requests import AnyRequest
 from presets.upscale import Upscale
+from tests.fake_engine import STORYBOOK, FakeInventory
 
 IMAGE = ImageRef(sha256="0" * 64, width=1000, height=600)
+DRAWN = {"redraw_strength": 0.5}
 
 
 def refused(**values):
@@ -33,7 +36,27 @@ def refused(**values):
         ({"tile": 64, "overlap": 100}, "overlap", "E-TILE", "over half a tile of 64"),
         ({"upscaler": "\ud800"}, "upscaler", "E-TEXT-ENCODING", ""),
         ({"upscaler": "a" * 301}, "upscaler", "E-UPSCALER", "at most 300"),
-        ({"steps": 20}, "steps", "E-API-ARGS", "no parameter"),
+        ({"width": 20}, "width", "E-API-ARGS", "no parameter"),
+        ({"redraw_strength": 1.1}, "redraw_strength", "E-STRENGTH", "0 to 1"),
+        ({"redraw_strength": 0.04}, "redraw_strength", "E-STRENGTH", "leaves no step to do; it takes at least 0.05"),
+        ({"redraw_tile": 100}, "redraw_tile", "E-TILE", "the nearest is 96"),
+        ({"redraw_overlap": 0.6}, "redraw_overlap", "E-TILE", "0 to 0.5"),
+        ({"tile_control": "a" * 301}, "tile_control", "E-CONTROL-UNKNOWN", "at most 300"),
+        ({"tile_control_weight": 3}, "tile_control_weight", "E-WEIGHT", "0 to 2"),
+        ({"keep_colours": 1}, "keep_colours", "E-API-ARGS", "boolean"),
+        ({"prompt": "(a:99)"}, "prompt", "E-WEIGHT", ""),
+        (
+            {"redraw_strength": 0.5, "sampler": "LCM", "schedule": "karras"},
+            "schedule",
+            "E-SCHEDULER",
+            "does not go with",
+        ),
+        (
+            {"redraw_strength": 0.5, "prompt": "<lora:{ink}:9> <lora:{ink}:9>"},
+            "prompt",
+            "E-WEIGHT",
+            "'{ink}' add up to 18",
+        ),
         ({"image": None}, "image", "E-API-ARGS", "must be the file of a picture"),
     ],
 )
@@ -65,3 +88,32 @@ def test_it_survives_json_and_needs_no_checkpoint():
     assert again == request
     assert (again.checkpoint_used, again.picture_count, again.picture_size) == ("", 1, (2500, 1500))
     assert (again.caption, again.file_mark, again.picture(0)) == ("Upscale", "upscale", request)
+
+
+def test_without_a_strength_no_checkpoint_is_asked_for_anything():
+    plain = Upscale(image=IMAGE, checkpoint="gone", sampler="LCM", schedule="karras").settled(FakeInventory(None))
+    assert (plain.checkpoint_used, plain.tile_drawing(), parameters_text(plain)) == ("", None, "")
+    assert plain.without_effect >= {"prompt", "steps", "seed", "redraw_tile"} and "factor" not in plain.without_effect
+
+
+def test_what_is_drawn_anew_is_settled_to_the_last_detail():
+    asked = Upscale(image=IMAGE, redraw_strength=0.3, prompt="a house", tile_control="outline")
+    settled = asked.settled(FakeInventory(STORYBOOK))
+    assert (settled.checkpoint_used, settled.redraw_tile, settled.seed >= 0) == ("Storybook", 128, True)
+    assert settled.redraw_common == 32 and settled.settled(FakeInventory(STORYBOOK)) == settled
+    assert settled.work > 5 * Upscale(image=IMAGE).work
+    assert {"a house", "Storybook", str(settled.seed)} <= set(settled.searched)
+    tile = settled.tile_drawing()
+    assert tile and (tile.canvas, tile.strength, tile.seed) == ((128, 128), 0.3, settled.seed)
+
+
+def test_lora_tags_that_are_repeated_are_told():
+    request = Upscale(image=IMAGE, redraw_strength=0.3, prompt="<lora:ink:1> <lora:ink:1>")
+    assert request.warnings == ("LoRA 'ink' is named 2 times; its strengths are added up to 2.",)
+
+
+def test_a1111s_text_tells_it_as_its_script_does():
+    request = Upscale(image=IMAGE, redraw_strength=0.3, prompt="a house", seed=7, upscaler="lanczos", redraw_tile=128)
+    text = parameters_text(request)
+    assert text.startswith("a house\nSteps: 20, ") and "Size: 128x128, " in text
+    assert "Denoising strength: 0.3, " in text and "SD upscale overlap: 32, SD upscale upscaler: Lanczos" in text
