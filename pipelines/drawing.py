@@ -32,6 +32,7 @@ from pipelines.engine.manager import Loaded, Switch
 from pipelines.engine.preview import LatentMap, read_latent_map
 from pipelines.engine.samplers import FLOW_SAMPLER
 from pipelines.engine.step_cache import can_reuse
+from pipelines.styling import styled
 from presets.drawing import Drawing
 from presets.requests import AnyDrawing
 
@@ -84,7 +85,7 @@ class Work:
 def draw(request: AnyDrawing, context: Context, work: Work) -> None:
     """Make and save the pictures of a resolved request, one by one: each is the same as when asked for alone."""
     assert request.width and request.height
-    with context.models.pipeline(
+    taken = context.models.pipeline(
         request.checkpoint,
         request.kind,
         loras=request.all_loras,
@@ -92,7 +93,8 @@ def draw(request: AnyDrawing, context: Context, work: Work) -> None:
         controls=work.controls,
         size=request.largest_canvas,
         report=context.report,
-    ) as loaded:
+    )
+    with taken as loaded, styled(request, loaded, context):
         warn_of(request, loaded, context)
         latent_map = latent_map_of(loaded) if context.policy.preview_interval else None
         for index in context.remaining(request.count):

@@ -1,6 +1,6 @@
 """What is installed, and which of it a name or hash from elsewhere means."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -18,7 +18,7 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter"]
 
 
 class Missing(BaseModel):
@@ -47,6 +47,7 @@ class Available:
     vaes: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
+    ip_adapters: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -69,6 +70,10 @@ class Available:
     def control(self, name: str) -> str | Missing:
         """The installed control model of that name."""
         return _found("control model", name, "", self.controls)
+
+    def ip_adapter(self, name: str) -> str | Missing:
+        """The installed IP-Adapter of that name."""
+        return _found("IP-Adapter", name, "", self.ip_adapters)
 
     def upscaler(self, name: str) -> str | Missing:
         """The installed upscaler of that name, or way of plain resampling."""
@@ -105,20 +110,24 @@ def localised(
         own["loras"] = [_renamed(use, here) for use in values["loras"] if _name_of(use) not in absent]
     if names and isinstance(values.get("prompt"), str):
         own["prompt"] = prompts.with_loras_named(prompts.without_loras(values["prompt"], absent), here)
-    own |= _with_controls(values, available, missing)
+    own |= _with_parts(values, "units", "control", available.control, missing)
+    own |= _with_parts(values, "references", "adapter", available.ip_adapter, missing)
     return own, (*missing, *(found for found in names.values() if isinstance(found, Missing)))
 
 
-def _with_controls(values: Mapping[str, Any], available: Available, missing: list[Missing]) -> dict[str, Any]:
-    """The control units with the control models that are here; without one the first that fits is meant."""
-    units = values.get("units")
-    if not isinstance(units, list | tuple):
+def _with_parts(
+    values: Mapping[str, Any], field: str, name: str, find: Callable[[str], str | Missing], missing: list[Missing]
+) -> dict[str, Any]:
+    """The parts in `field` with the models that are here in their field `name`; without one the first that fits is
+    meant."""
+    parts = values.get(field)
+    if not isinstance(parts, list | tuple):
         return {}
-    changed = [dict(unit) if isinstance(unit, Mapping) else unit for unit in units]
-    for unit in changed:
-        if isinstance(unit, dict) and isinstance(unit.get("control"), str) and unit["control"]:
-            _put(unit, "control", available.control(unit["control"]), missing)
-    return {"units": changed}
+    changed = [dict(part) if isinstance(part, Mapping) else part for part in parts]
+    for part in changed:
+        if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
+            _put(part, name, find(part[name]), missing)
+    return {field: changed}
 
 
 def _put(values: dict[str, Any], field: str, found: str | Missing, missing: list[Missing]) -> None:

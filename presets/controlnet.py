@@ -7,13 +7,11 @@ from pydantic_core import PydanticCustomError
 
 from presets import control_fields, fields, sizes
 from presets.drawing import Drawing
-from presets.errors import InvalidField, renamed_field
-from presets.images import ImageRef
+from presets.errors import renamed_field
 from presets.preprocessors import PreprocessSettings
 from presets.request import Request
 
 if TYPE_CHECKING:
-    from presets.inputs import Inputs
     from presets.installed import Installed
 
 
@@ -82,19 +80,6 @@ class ControlNet(Drawing, FromUnits):
     kind: Literal["controlnet"] = "controlnet"
     width: control_fields.DrawnWidth = None
     height: control_fields.DrawnHeight = None
-
-    @property
-    def pictures(self) -> dict[str, ImageRef]:
-        return {f"units.{number}": unit.picture for number, unit in enumerate(self.units) if unit.picture is not None}
-
-    def examined(self, inputs: "Inputs") -> "ControlNet":
-        """Raises `InvalidField` for a unit without a picture, too."""
-        for number, unit in enumerate(self.units, start=1):
-            if unit.picture is None:
-                message = f"Control unit {number} has no picture: choose one, or leave the unit out."
-                raise InvalidField("units", message, code="E-IMAGE")
-            inputs.check(unit.picture, "units")
-        return self.model_copy()
 
     def settled(self, installed: "Installed") -> "ControlNet":
         settled = super().settled(installed)

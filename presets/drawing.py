@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from presets import fields, picture_fields, prompts, sizes
 from presets.checks import parse
 from presets.errors import shortened
+from presets.references import References
 from presets.request import FromPicture, Request
 from presets.samplers import SCHEDULES_OF
 
@@ -73,6 +74,7 @@ class Drawing(Request):
             json_schema_extra={"code": "E-LORA", "label": "LoRAs", "group": "advanced"},
         ),
     ] = ()
+    references: References = ()
 
     @model_validator(mode="after")
     def _schedule_fits_sampler(self: DrawingType) -> DrawingType:
@@ -152,7 +154,12 @@ class Drawing(Request):
         names = [lora.name for lora in settled.all_loras]
         settled = settled.with_loras_named(installed.loras(names, checkpoint.name))
         installed.check_size(checkpoint.name, settled.canvas)
-        return settled
+        return settled._with_adapters_named(installed) if settled.references else settled
+
+    def _with_adapters_named(self: DrawingType, installed: "Installed") -> DrawingType:
+        names = installed.ip_adapters([one.adapter for one in self.references], self.checkpoint)
+        named = tuple(one.model_copy(update={"adapter": names[one.adapter]}) for one in self.references)
+        return self.model_copy(update={"references": named})
 
     def resolved(
         self: DrawingType, checkpoint: str, native_size: tuple[int, int], grid: int = fields.SIDE_STEP

@@ -49,6 +49,11 @@ class Installed(Protocol):
         """Each of `names` and the LoRA's listed name, if they all fit the checkpoint."""
         ...
 
+    def ip_adapters(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        """Each of `names` ("" is the first that fits) and the IP-Adapter's listed name, if they all fit the checkpoint
+        and what they read pictures by is here."""
+        ...
+
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         """Each of `names` ("" is the first that fits) and the control model's listed name, if they all fit the
         checkpoint."""

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 
 from presets import fields, picture_fields
+from presets.checks import field_extra
+from presets.errors import InvalidField
 from presets.images import ImageRef
+from presets.parts import parts_with_pictures
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
@@ -58,8 +61,14 @@ class Request(BaseModel):
 
     def examined(self: RequestType, inputs: "Inputs") -> RequestType:
         """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
-        for field, picture in self.pictures.items():
-            inputs.check(picture, field)
+        for name in parts_with_pictures(type(self)):
+            what = field_extra(type(self), name)["part"]
+            for number, part in enumerate(getattr(self, name), start=1):
+                if part.picture is None:
+                    message = f"{what.capitalize()} {number} has no picture: choose one, or leave it out."
+                    raise InvalidField(name, message, code="E-IMAGE")
+        for place, picture in self.pictures.items():
+            inputs.check(picture, place.partition(".")[0])
         return self.model_copy()
 
     def settled(self: RequestType, installed: "Installed") -> RequestType:  # noqa: ARG002 - others ask it
@@ -119,8 +128,15 @@ class Request(BaseModel):
 
     @property
     def pictures(self) -> dict[str, ImageRef]:
-        """The pictures that it is given, by field."""
-        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageRef)}
+        """The pictures that it is given, by field; those of parts by field and number ("units.0")."""
+        own = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageRef)}
+        of_parts = {
+            f"{name}.{number}": part.picture
+            for name in parts_with_pictures(type(self))
+            for number, part in enumerate(getattr(self, name))
+            if part.picture is not None
+        }
+        return own | of_parts
 
 
 class FromPicture(Request):

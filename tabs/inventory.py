@@ -5,11 +5,12 @@ from presets.available import Available
 
 
 def available(engine: Engine) -> Available:
-    """The checkpoints, LoRAs, VAEs, control models and upscalers there are now."""
+    """The checkpoints, LoRAs, VAEs, control models, upscalers and IP-Adapters there are now."""
     return Available(
         {model.name: model.sha256 for model in engine.models()},
         tuple(lora.name for lora in engine.loras() if not lora.problem),
         tuple(engine.vaes()),
         tuple(control.name for control in engine.controls() if not control.problem),
         tuple(engine.upscalers()),
+        tuple(info.name for info in engine.ip_adapters() if not info.problem),
     )

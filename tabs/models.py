@@ -76,7 +76,8 @@ class Parts:
             self.state: state_line(status),
             self.details: model_tables.details(chosen) if chosen else "",
             self.others: other_models.loras(engine.loras(), engine.memory().loras)
-            + other_models.controls(engine.controls()),
+            + other_models.controls(engine.controls())
+            + other_models.controls(engine.ip_adapters(), "IP-Adapter"),
             self.problems: model_tables.problems(engine.problems()),
             **self._buttons_for(chosen, status),
         }

@@ -1,4 +1,4 @@
-"""What stands beside checkpoints, as HTML: LoRAs and control models, each with what its file tells of it."""
+"""What stands beside checkpoints, as HTML: LoRAs, control models and IP-Adapters, each with what its file tells of it."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,7 +6,7 @@ from pipelines.engine.jobs import ControlInfo, LoraInfo
 from tabs import badges, markup
 
 _LORAS = ("LoRA", "Kind", "Family", "Size", "Where", "Trigger words")
-_CONTROLS = ("Control model", "Kind", "Family", "Size")
+_CONTROLS = ("Kind", "Family", "Size")
 
 
 def loras(infos: Sequence[LoraInfo], in_memory: Collection[str]) -> str:
@@ -14,9 +14,9 @@ def loras(infos: Sequence[LoraInfo], in_memory: Collection[str]) -> str:
     return _table(_LORAS, [(info.name, info.problem, _lora_cells(info, info.name in in_memory)) for info in infos])
 
 
-def controls(infos: Sequence[ControlInfo]) -> str:
-    """The table of control models; those that cannot be used say why."""
-    return _table(_CONTROLS, [(info.name, info.problem, _control_cells(info)) for info in infos])
+def controls(infos: Sequence[ControlInfo], what: str = "Control model") -> str:
+    """The table of control models, or `what` else follows pictures; those that cannot be used say why."""
+    return _table((what, *_CONTROLS), [(info.name, info.problem, _control_cells(info)) for info in infos])
 
 
 def _lora_cells(info: LoraInfo, is_in_memory: bool) -> list[str]:

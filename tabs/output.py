@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.components import Component
 
 from pipelines.engine.jobs import Saved
 from tabs import markup
@@ -71,7 +72,7 @@ class Output:
         ]
 
     @property
-    def settled(self) -> list[Block]:
+    def settled(self) -> list[Component]:
         """All that `settle` may update."""
         return [self.stage, self.gallery]
 

@@ -71,6 +71,9 @@ class FakeInventory:
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name for name in names}
 
+    def ip_adapters(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
+        return {name: name or "manner" for name in names}
+
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name or "outline" for name in names}
 
@@ -80,7 +83,8 @@ class FakeEngine:
 
     `refusal` is raised by `submit`; `failure` ends a job after its first step; `step_seconds` is slept in each step;
     while `gate` is given and not set, every step waits for it (a cancelled job does not). `unusable` is what
-    `problems` answers, `adapters` what `loras` does, `followers` what `controls` does. A model is loaded at once when
+    `problems` answers, `adapters` what `loras` does, `followers` what `controls` does,
+    `stylers` what `ip_adapters` does. A model is loaded at once when
     it is asked for; while `load_gate` is given and not set, it is still being loaded. `load_failure` is the notice of a
     load that fails.
     """
@@ -105,6 +109,7 @@ class FakeEngine:
         self.checkpoints = tuple(checkpoints)
         self.adapters: tuple[LoraInfo, ...] = ()
         self.followers: tuple[ControlInfo, ...] = (ControlInfo(name="outline", family="sd1", kind="ControlNet"),)
+        self.stylers: tuple[ControlInfo, ...] = (ControlInfo(name="manner", family="sd1", kind="IP-Adapter"),)
         self.unusable: tuple[str, ...] = ()
         self.submitted: list[Job] = []
         self.closed = False
@@ -178,6 +183,9 @@ class FakeEngine:
             )
             for name, row in PREPROCESSORS.items()
         ]
+
+    def ip_adapters(self) -> Sequence[ControlInfo]:
+        return self.stylers
 
     def controls(self) -> Sequence[ControlInfo]:
         return self.followers

@@ -213,6 +213,49 @@ class ControlFamily(UserError):
         super().__init__(f"{shortened(name)} {reason}.", field="units")
 
 
+class IpAdapterNotFound(NotListed):
+    code = "E-REFERENCE-UNKNOWN"
+    what, of_field = "IP-Adapter", "references"
+
+
+class NoIpAdapter(UserError):
+    """No IP-Adapter is for the checkpoint `checkpoint`; they are looked for in `folder` of the models."""
+
+    code = "E-REFERENCE-UNKNOWN"
+
+    def __init__(self, checkpoint: str, folder: str):
+        super().__init__(
+            f"No IP-Adapter here is for {shortened(checkpoint)}: put one into models/{folder}, as h94/IP-Adapter has "
+            "them.",
+            field="references",
+        )
+
+
+class IpAdapterUnusable(Unusable):
+    code = "E-MODEL-CORRUPT"
+    what, of_field = "IP-Adapter", "references"
+
+
+class IpAdapterFamily(UserError):
+    code = "E-REFERENCE-FAMILY"
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{shortened(name)} {reason}.", field="references")
+
+
+class ImageEncoderMissing(UserError):
+    """The CLIP image encoder that the IP-Adapter `name` reads `width` numbers of is not in `folder` of the models."""
+
+    code = "E-REFERENCE-MISSING"
+
+    def __init__(self, name: str, width: int, folder: str):
+        super().__init__(
+            f"The IP-Adapter {shortened(name)} reads pictures by a CLIP image encoder of {width} numbers, which is not "
+            f"here: put the folder image_encoder that belongs to it (h94/IP-Adapter has both) into models/{folder}.",
+            field="references",
+        )
+
+
 class EmbeddingRefused(Unusable):
     code = "E-EMBEDDING"
     what, of_field = "embedding", "prompt"

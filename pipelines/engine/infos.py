@@ -79,8 +79,9 @@ class LoraInfo(BaseModel):
 
 
 class ControlInfo(BaseModel):
-    """A model that follows control pictures, as a face shows it. `kind` is "ControlNet", "ControlNet union" or
-    "T2I-Adapter"; `width` the channels of the checkpoints that it is for. `problem` says why it cannot be used."""
+    """A model that follows pictures, as a face shows it. `kind` is "ControlNet", "ControlNet union" or "T2I-Adapter",
+    and `width` the channels of the checkpoints that it is for; or one of the IP-Adapters, whose `width` is that of the
+    words, or the "image encoder" of some. `problem` says why it cannot be used."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -7,6 +7,7 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import HubUnreachable
 from pipelines.engine.families import FAMILIES
+from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import InvalidField
@@ -15,9 +16,9 @@ from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers` and `annotators`; no picture may be
-    drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the Hub can be used
-    that are on this machine."""
+    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `annotators` and `ip_adapters`; no
+    picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the
+    Hub can be used that are on this machine."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class Inventory:
         controls: ControlFiles,
         upscalers: UpscalerFiles,
         annotators: Annotators,
+        ip_adapters: IpAdapterFiles,
         pixel_limit: int,
         *,
         fetch: bool,
@@ -35,6 +37,7 @@ class Inventory:
         self._controls = controls
         self._upscalers = upscalers
         self._annotators = annotators
+        self._ip_adapters = ip_adapters
         self._pixel_limit = pixel_limit
         self._fetch = fetch
 
@@ -72,6 +75,10 @@ class Inventory:
     def loras(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)
         return self._loras.listed_names(names, None if model.path is None else model.family)
+
+    def ip_adapters(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
+        model = self._catalog.find(checkpoint)
+        return {name: self._ip_adapters.find(name, model)[0].name for name in names}
 
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)

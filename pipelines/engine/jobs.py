@@ -387,6 +387,10 @@ class Engine(Protocol):
         """The models that follow control pictures, by name."""
         ...
 
+    def ip_adapters(self) -> Sequence[ControlInfo]:
+        """What has a checkpoint draw in the manner of pictures, and what they read these by, by name."""
+        ...
+
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         """Tokens of `prompt` for the named checkpoint ("" is the default)."""
         ...

@@ -17,6 +17,7 @@ from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
+from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.jobs import (
     EVENT,
     ControlInfo,
@@ -89,7 +90,8 @@ class LocalEngine:
         self._controls = ControlFiles(self._catalog)
         self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
-        files = (self._loras, self._controls, self._upscalers, self._annotators)
+        self._ip_adapters = IpAdapterFiles(self._catalog)
+        files = (self._loras, self._controls, self._upscalers, self._annotators, self._ip_adapters)
         self._inventory = Inventory(self._catalog, *files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
@@ -209,6 +211,9 @@ class LocalEngine:
 
     def controls(self) -> Sequence[ControlInfo]:
         return self._controls.list()
+
+    def ip_adapters(self) -> Sequence[ControlInfo]:
+        return self._ip_adapters.list()
 
     def upscalers(self) -> Sequence[str]:
         return self._upscalers.names()

@@ -22,6 +22,7 @@ from pipelines.engine.errors import BrokenPicture, OutOfMemory
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
+from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.jobs import Event, Loading, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.lora_files import LoraFiles
@@ -85,7 +86,7 @@ def _no_report(_event: Event) -> None:
 class PipelineManager:
     """Belongs to the one thread that owns the device; `read_ahead` may be called from any.
 
-    `annotators` are the files of detectors, which `tool` keeps in memory.
+    `annotators` are the files of detectors, `ip_adapters` those of IP-Adapters, which `tool` keeps in memory.
     """
 
     def __init__(self, catalog: Catalog, policy: Policy, settings: Settings):
@@ -94,6 +95,7 @@ class PipelineManager:
         self._policy = policy
         self._offline = settings.offline
         self._device = torch.device(policy.device)
+        self.ip_adapters = IpAdapterFiles(catalog)
         self._adapters = Adapters(LoraFiles(catalog))
         self._controls = ControlFiles(catalog)
         self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)

@@ -51,7 +51,8 @@ class Model:
     `name` is unique in the catalog, `family` a key of `FAMILIES`, `variant` the name of one of its variants or "".
     A "hub" model has no `path`, and family and native size are guesses, before it is downloaded. `native_size` is
     (width, height) in pixels; `parameters` counts the denoiser's numbers, `width` the channels of a UNet's first layer
-    (0 where it is none), `parts` names the components that are there.
+    and `text_width` the numbers of each word that it reads (0 where it is none), `parts` names the components that are
+    there.
     `identity` changes when any of the files does.
     """
 
@@ -67,6 +68,7 @@ class Model:
     variant: str = ""
     parts: tuple[str, ...] = ()
     width: int = 0
+    text_width: int = 0
     kind: Literal["checkpoint"] = "checkpoint"
 
     @property
@@ -194,6 +196,7 @@ def inspect_file(path: Path, name: str) -> Model:
         variant=found.variant,
         parts=tuple(FAMILIES[found.family].components),
         width=_first_side(header, f"{UNET}input_blocks.0.0.weight"),
+        text_width=_text_width(header),
     )
 
 
@@ -246,12 +249,19 @@ def inspect_folder(path: Path, name: str, layout: Literal["folder", "hub"] = "fo
         variant=_variant_of_folder(denoiser, family, name),
         parts=parts,
         width=max(_first_side(header, "conv_in.weight") for header in headers[family.denoiser]),
+        text_width=max(map(_text_width, headers[family.denoiser])),
     )
 
 
 def _first_side(header: Header, name: str) -> int:
     """Of the tensor's shape; 0 where there is none of that name."""
     return next(iter(header.shapes.get(name, ())), 0)
+
+
+def _text_width(header: Header) -> int:
+    """What a UNet's cross attention reads; 0 where there is none."""
+    reads = (shape for name, shape in header.shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) == 2)
+    return next(reads, (0, 0))[1]
 
 
 def _check_architecture(headers: Sequence[Header], family: Family, name: str) -> None:

@@ -177,13 +177,21 @@ _UNDER = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params"
 
 
 def _tensors(value: Any) -> dict[str, _Tensor]:
-    """The tensors of what the program built: a dictionary, or one under a name that such have."""
+    """The tensors of what the program built: a dictionary, one under a name that such have, or the parts of one, whose
+    names come before theirs."""
     for key in _UNDER:
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
             break
-    tensors = value if isinstance(value, dict) else {}
-    return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, _Tensor)}
+    entries = value if isinstance(value, dict) else {}
+    tensors = {name: tensor for name, tensor in entries.items() if isinstance(tensor, _Tensor)}
+    return tensors or {
+        f"{part}.{name}": tensor
+        for part, inner in entries.items()
+        if isinstance(inner, dict)
+        for name, tensor in inner.items()
+        if isinstance(tensor, _Tensor)
+    }
 
 
 def _header(tensors: Mapping[str, _Tensor], members: Mapping[str, zipfile.ZipInfo], file: io.BufferedReader) -> Header:

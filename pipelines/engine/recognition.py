@@ -165,6 +165,8 @@ class _Kind:
 
 
 _OTHER_KINDS = (
+    _Kind("an IP-Adapter", ("to_k_ip.weight",), "move it to the ip_adapters folder beside checkpoints"),
+    _Kind("a CLIP image encoder", ("vision_model.encoder.",), "move it to the ip_adapters folder beside checkpoints"),
     _Kind(
         "a LoRA",
         ("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w"),
