@@ -1,8 +1,7 @@
 """The part of a form that chooses what is followed: units, each with its picture, preprocessor and control model."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice, zip_longest
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -13,34 +12,11 @@ from presets.controlnet import ControlUnit
 from presets.preprocessors import PARAMETERS
 from tabs import control_preview, markup, preprocessing
 from tabs.form import Form
+from tabs.part_forms import PartForm, together
 from tabs.updates import update
-from tabs.widgets import PICTURE_HEIGHT, Group
+from tabs.widgets import PICTURE_HEIGHT
 
 PROBLEMS_SHOWN = 3
-
-
-class UnitForm(Form[Any]):
-    """The widgets of one unit of the form `owner`."""
-
-    def __init__(self, owner: Form, number: int):
-        super().__init__(cast("Any", ControlUnit), owner.store)
-        self._prefix = owner.element_id(f"unit-{number}")
-
-    def element_id(self, name: str) -> str:
-        return f"{self._prefix}-{name}".replace("_", "-")
-
-    def unit(self, values: Sequence[Any]) -> dict[str, Any] | None:
-        """The unit's fields; None where it has no picture and thus follows nothing."""
-        given = {name: value for name, value in self.given(values).items() if value is not None}
-        return given if "picture" in given else None
-
-    def shown(self, unit: ControlUnit | None) -> list[Any]:
-        """The inputs' new values for those of `unit`. One without a picture leaves the one that is there; no unit
-        takes it away."""
-        if unit is None:
-            return [None if name == "picture" else gr.skip() for name in self.widgets]
-        given = {name: getattr(unit, name) for name in type(unit).model_fields}
-        return self.merged({name: value for name, value in given.items() if name != "picture" or value is not None})
 
 
 def build(engine: Engine, form: Form) -> None:
@@ -54,11 +30,11 @@ def build(engine: Engine, form: Form) -> None:
     for box in boxes:
         assert isinstance(box, gr.Dropdown)
         update(box.focus, lambda: look_again(engine), None, [*boxes, problems])
-    form.group("units", Group([part for unit in units for part in unit.inputs], _reader(units), _shower(units)))
+    together(form, "units", units)
 
 
-def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
-    unit = UnitForm(form, number)
+def _unit(engine: Engine, form: Form, number: int) -> PartForm:
+    unit = PartForm(ControlUnit, form, f"unit-{number}")
     with gr.Accordion(f"Unit {number}", open=number == 1, elem_id=form.element_id(f"unit-{number}")):
         picture = unit.widget("picture")
         preprocessor = unit.widget("preprocessor", choices=preprocessing.choices())
@@ -81,7 +57,7 @@ def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
     return unit
 
 
-def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) -> None:
+def _preview(engine: Engine, unit: PartForm, settings: Mapping[str, Component]) -> None:
     """A button that shows the control picture, and the place for it."""
     button = gr.Button("Preview the control picture", size="sm", elem_id=unit.element_id("preview"))
     status = gr.HTML(elem_id=unit.element_id("preview-status"), elem_classes="job-status")
@@ -95,23 +71,6 @@ def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) 
         elem_id=unit.element_id("preview-picture"),
     )
     control_preview.preview(engine, settings, button, made, status)
-
-
-def _reader(units: Sequence[UnitForm]) -> Any:
-    def read(values: Sequence[Any]) -> list[dict[str, Any]]:
-        rest = iter(values)
-        found = [unit.unit(list(islice(rest, len(unit.inputs)))) for unit in units]
-        return [unit for unit in found if unit is not None]
-
-    return read
-
-
-def _shower(units: Sequence[UnitForm]) -> Any:
-    def show(request: Any) -> list[Any]:
-        pairs = zip_longest(units, request.units[: len(units)])
-        return [change for form, unit in pairs for change in form.shown(unit)]
-
-    return show
 
 
 def look_again(engine: Engine) -> list[Any]:

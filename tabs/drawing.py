@@ -10,7 +10,7 @@ from presets.errors import UserError
 from presets.fields import RANDOM_SEED
 from presets.requests import drawing_of
 from presets.samplers import SCHEDULES_OF
-from tabs import checkpoint, loras, styles
+from tabs import checkpoint, loras, references, styles
 from tabs.form import Form
 from tabs.output import Output, Pictures
 from tabs.run import connect, run_buttons
@@ -89,6 +89,7 @@ def _advanced(engine: Engine, form: Form, sizes: Place) -> None:
     form.widget("clip_skip")
     vae_box(engine, form)
     loras.build(engine, form)
+    references.build(engine, form)
 
 
 def sampling(form: Form) -> None:

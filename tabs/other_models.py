@@ -1,4 +1,4 @@
-"""What stands beside checkpoints, as HTML: LoRAs, control models and IP-Adapters, each with what its file tells of it."""
+"""What stands beside checkpoints, as HTML: LoRAs, control models, IP-Adapters, each with what its file tells of it."""
 
 from collections.abc import Collection, Sequence
 

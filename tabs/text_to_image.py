@@ -18,7 +18,7 @@ PORTRAIT, LANDSCAPE = 2 / 3, 3 / 2
 
 
 def build(engine: Engine) -> Tab:
-    form = Form(TextToImage)
+    form = Form(TextToImage, engine.inputs)
     return Tab(form, drawing.build(engine, form, given=None, settings=None, sizes=_sizes))
 
 

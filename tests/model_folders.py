@@ -12,6 +12,8 @@ from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.embeddings import Embeddings
+from pipelines.engine.ip_adapter_files import IpAdapterFiles
+from pipelines.engine.ip_adapters import load_ip_adapter
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
@@ -22,11 +24,12 @@ from presets.settings import Settings
 from tests import annotators
 from tests.checkpoints import save_folder, save_single_file, save_vae, tiny_sd1
 from tests.controls import save_control, tiny_control
+from tests.ip_adapters import save_encoder, save_ip_adapter, tiny_ip_adapter
 from tests.loras import of_sd1, save_lora
 from tests.upscalers import save_upscaler, tiny_compact
 
 ANNOTATOR = "table5_pidinet.pth"
-FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "embeddings", "annotators")
+FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "embeddings", "annotators", "ip_adapters")
 
 
 def make(root: Path) -> None:
@@ -39,6 +42,8 @@ def make(root: Path) -> None:
     save_control(tiny_control(pipe.unet), _in(sound / "controlnets"))
     save_upscaler(tiny_compact(), _in(sound / "upscalers"))
     save_file({"emb_params": torch.zeros(2, 64)}, _in(sound / "embeddings"))
+    save_ip_adapter(tiny_ip_adapter(pipe.unet), _in(sound / "ip_adapters"))
+    save_encoder(root / "models/ip_adapters/image_encoder")
     torch.save(annotators.pidinet(), _in(sound / "annotators"))
 
 
@@ -61,6 +66,7 @@ class Reader:
         self._manager = PipelineManager(self.catalog, policy, settings)
         self._annotators = Annotators(settings.model_roots, offline=True)
         self._embeddings = Embeddings(self.catalog)
+        self._ip_adapters = IpAdapterFiles(self.catalog)
         self._lists: tuple[Callable[[], Any], ...] = (
             self.catalog.list,
             self.catalog.problems,
@@ -69,6 +75,7 @@ class Reader:
             ControlFiles(self.catalog).list,
             UpscalerFiles(self.catalog).names,
             self._annotators.list,
+            self._ip_adapters.list,
         )
         self._loads: Mapping[str, Callable[[str], object]] = {
             "checkpoints": self._checkpoint,
@@ -78,6 +85,7 @@ class Reader:
             "upscalers": self._upscaler,
             "embeddings": self._embeddings.named_in,
             "annotators": self._detector,
+            "ip_adapters": self._ip_adapter,
         }
 
     def list(self) -> None:
@@ -103,6 +111,11 @@ class Reader:
     def _upscaler(self, name: str) -> None:
         with self._manager.upscaler(name):
             pass
+
+    def _ip_adapter(self, name: str) -> None:
+        file, _ = self._ip_adapters.find(name, self.catalog.find("tiny"))
+        with self._manager.pipeline("tiny") as loaded:
+            load_ip_adapter(file, loaded.pipe.unet, torch.float32)
 
     def _detector(self, _: str) -> None:
         paths = [path for path in self._annotators._walk() if path.name == ANNOTATOR]  # noqa: SLF001

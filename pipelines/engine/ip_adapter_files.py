@@ -38,6 +38,8 @@ Kind = Literal["IP-Adapter", "IP-Adapter Plus", "IP-Adapter Full Face"]
 
 _FAMILY_BY_WIDTH = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 _VISION = "vision_model."
+_WORDS = 4
+"""That a plain one makes of a picture."""
 _HEADS = 16
 """Of all encoders that IP-Adapters were made with, where no config tells."""
 _OPENAI_WIDTH = 1024
@@ -270,7 +272,7 @@ def _adapter(name: str, path: Path, identity: str, header: Header) -> IpAdapterF
         raise what_else(header)
     if header.has("image_proj.perceiver_resampler.") or any(".to_q_lora." in tensor for tensor in shapes):
         raise _FACE_ID
-    kind, reads = _kind(shapes)
+    kind, reads = _kind(shapes, keys[0][1][1])
     return IpAdapterFile(
         name=name,
         path=path,
@@ -284,15 +286,28 @@ def _adapter(name: str, path: Path, identity: str, header: Header) -> IpAdapterF
     )
 
 
-def _kind(shapes: Shapes) -> tuple[Kind, int]:
-    """And how many numbers it reads."""
-    if "image_proj.proj.weight" in shapes:
-        return "IP-Adapter", shapes["image_proj.proj.weight"][1]
-    if "image_proj.proj.3.weight" in shapes:
-        return "IP-Adapter Full Face", shapes["image_proj.proj.0.weight"][1]
-    if "image_proj.latents" in shapes:
-        return "IP-Adapter Plus", shapes["image_proj.proj_in.weight"][1]
+def _kind(shapes: Shapes, text: int) -> tuple[Kind, int]:
+    """And how many numbers it reads. Raises `ValueError` and `KeyError` where it does not make words of `text` numbers
+    of them: what is made of a file is no larger than the file."""
+    own = {name.removeprefix("image_proj."): shape for name, shape in shapes.items()}
+    if "proj.weight" in own:
+        _check(own["proj.weight"][0] == _WORDS * text)
+        return "IP-Adapter", own["proj.weight"][1]
+    if "proj.3.weight" in own:
+        width = own["proj.0.weight"][1]
+        _check(own["proj.0.weight"] == (width, width) and own["proj.2.weight"] == (text, width))
+        return "IP-Adapter Full Face", width
+    if "latents" in own:
+        inner, reads = own["proj_in.weight"]
+        _check(own["latents"][0] == 1 and own["latents"][2] == inner and own["proj_out.weight"] == (text, inner))
+        _check(own["layers.0.1.1.weight"] == (4 * inner, inner) and own["layers.0.0.to_q.weight"][1] == inner)
+        return "IP-Adapter Plus", reads
     raise _FACE_ID
+
+
+def _check(fits: bool) -> None:
+    if not fits:
+        raise ValueError
 
 
 _FACE_ID = OtherKind("an IP-Adapter FaceID", "it needs a program that recognises faces, which Easel does not have")

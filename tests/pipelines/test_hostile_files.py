@@ -6,6 +6,7 @@ import pytest
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.headers import BrokenFile, read_header
+from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.pickles import UnsafeFile, read_pickled
 from pipelines.engine.upscaler_files import UpscalerFiles
@@ -16,9 +17,10 @@ from tests.payloads import FORMATS, payload_files, programs, zip_bombs
 SOUND = {
     "checkpoint": {"model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3), "first_stage_model.x": (4,)},
     "LoRA": {"lora_unet_x.lora_down.weight": (4, 8), "lora_unet_x.lora_up.weight": (8, 4)},
+    "IP-Adapter": {"image_proj.proj.weight": (32, 8), "ip_adapter.1.to_k_ip.weight": (8, 8)},
     "embedding": {"emb_params": (2, 8)},
 }
-FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers")
+FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "ip_adapters")
 
 
 @pytest.fixture
@@ -56,6 +58,7 @@ def test_a_folder_of_nothing_but_harm_is_listed(tmp_path, canary):
     assert catalog.list() == () and catalog.vaes() == ()
     assert len(catalog.problems()) == 1 + len(list((tmp_path / "checkpoints").iterdir()))
     assert all(info.problem for info in (*LoraFiles(catalog).list(), *ControlFiles(catalog).list()))
+    assert all(info.problem for info in IpAdapterFiles(catalog).list()) and IpAdapterFiles(catalog).list()
     assert UpscalerFiles(catalog).names() == RESAMPLERS
     assert list(canary.iterdir()) == []
 
