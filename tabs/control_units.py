@@ -2,45 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice, zip_longest
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from pipelines.engine.jobs import ControlInfo, Engine
+from presets.checks import field_extra
 from presets.control_fields import UNITS
-from presets.controlnet import ControlUnit
 from presets.preprocessors import PARAMETERS
 from tabs import control_preview, markup, preprocessing
 from tabs.form import Form
+from tabs.unit_form import UnitForm
 from tabs.updates import update
 from tabs.widgets import PICTURE_HEIGHT, Group
 
 PROBLEMS_SHOWN = 3
-
-
-class UnitForm(Form[Any]):
-    """The widgets of one unit of the form `owner`."""
-
-    def __init__(self, owner: Form, number: int):
-        super().__init__(cast("Any", ControlUnit), owner.store)
-        self._prefix = owner.element_id(f"unit-{number}")
-
-    def element_id(self, name: str) -> str:
-        return f"{self._prefix}-{name}".replace("_", "-")
-
-    def unit(self, values: Sequence[Any]) -> dict[str, Any] | None:
-        """The unit's fields; None where it has no picture and thus follows nothing."""
-        given = {name: value for name, value in self.given(values).items() if value is not None}
-        return given if "picture" in given else None
-
-    def shown(self, unit: ControlUnit | None) -> list[Any]:
-        """The inputs' new values for those of `unit`. One without a picture leaves the one that is there; no unit
-        takes it away."""
-        if unit is None:
-            return [None if name == "picture" else gr.skip() for name in self.widgets]
-        given = {name: getattr(unit, name) for name in type(unit).model_fields}
-        return self.merged({name: value for name, value in given.items() if name != "picture" or value is not None})
 
 
 def build(engine: Engine, form: Form) -> None:
@@ -54,19 +31,28 @@ def build(engine: Engine, form: Form) -> None:
     for box in boxes:
         assert isinstance(box, gr.Dropdown)
         update(box.focus, lambda: look_again(engine), None, [*boxes, problems])
-    form.group("units", Group([part for unit in units for part in unit.inputs], _reader(units), _shower(units)))
+    form.group("units", Group([part for unit in units for part in unit.parts], _reader(units), _shower(units)))
+
+
+def build_beside(engine: Engine, form: Form) -> None:
+    """Put the field `units` of a form that is given a picture here, closed."""
+    with gr.Accordion("ControlNet", open=False, elem_id=form.element_id("controlnet")):
+        build(engine, form)
 
 
 def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
     unit = UnitForm(form, number)
     with gr.Accordion(f"Unit {number}", open=number == 1, elem_id=form.element_id(f"unit-{number}")):
         picture = unit.widget("picture")
+        beside = {"given": form.widgets["image"]} if "image" in form.widgets else {}
+        if beside:
+            unit.follow_given(field_extra(form.kind, "image")["label"])
         preprocessor = unit.widget("preprocessor", choices=preprocessing.choices())
         assert isinstance(preprocessor, gr.Dropdown)
         note = gr.HTML(elem_id=unit.element_id("preprocessor") + "-note", elem_classes="note")
         parameters = {name: unit.widget(name) for name in PARAMETERS}
         preprocessing.follow(engine, preprocessor, parameters, note)
-        _preview(engine, unit, {"image": picture, "preprocessor": preprocessor, **parameters})
+        _preview(engine, unit, {"image": picture, "preprocessor": preprocessor, **parameters, **beside})
         unit.widget("control", choices=["", *names_of(engine.controls())])
         unit.widget("weight")
         with gr.Row():
@@ -100,7 +86,7 @@ def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) 
 def _reader(units: Sequence[UnitForm]) -> Any:
     def read(values: Sequence[Any]) -> list[dict[str, Any]]:
         rest = iter(values)
-        found = [unit.unit(list(islice(rest, len(unit.inputs)))) for unit in units]
+        found = [unit.unit(list(islice(rest, len(unit.parts)))) for unit in units]
         return [unit for unit in found if unit is not None]
 
     return read
