@@ -78,8 +78,8 @@ ControlUnits = Annotated[
 
 
 class Following(Drawing):
-    """What all kinds share that draw and follow control pictures, those of their `units`. Where a picture is given, units
-    without one of their own follow that."""
+    """What all kinds share that draw and follow control pictures, those of their `units`. Where a picture is given,
+    units without one of their own follow that."""
 
     if TYPE_CHECKING:
         units: tuple[ControlUnit, ...]
