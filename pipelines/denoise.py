@@ -56,6 +56,11 @@ Begin = Callable[[Any, Any, torch.Generator], Mapping[str, Any]]
 parameters."""
 
 
+Changes = Callable[[Any, float], Mapping[str, torch.Tensor]]
+"""From a pipeline and the share of its steps that will be done after the next one: tensors that take the place of its
+own for that, by their names in its loop, each for one picture without guidance."""
+
+
 def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[str, Any]:
     """A `Begin`: nothing but noise, in the request's size."""
     shape = (1, pipe.vae.config.latent_channels, *_sides(pipe, request))
@@ -64,14 +69,19 @@ def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[
 
 
 def denoise(
-    pipe: Any, conditioning: Conditioning, request: Drawing, watch: Watch, begin: Begin = from_noise
+    pipe: Any,
+    conditioning: Conditioning,
+    request: Drawing,
+    watch: Watch,
+    begin: Begin = from_noise,
+    changes: Changes | None = None,
 ) -> torch.Tensor:
     """Latents of `request` (one picture, resolved), scaled, shape (1, channels, height / 8, width / 8).
 
     All noise comes from a CPU generator with the request's seed, so that the device does not matter. `pipe` is left
     as it was, also where `watch.report` raises.
     """
-    return denoise_together(pipe, conditioning, (request,), (watch,), begin)
+    return denoise_together(pipe, conditioning, (request,), (watch,), begin, changes)
 
 
 @torch.inference_mode()
@@ -81,6 +91,7 @@ def denoise_together(
     requests: Sequence[Drawing],
     watches: Sequence[Watch],
     begin: Begin = from_noise,
+    changes: Changes | None = None,
 ) -> torch.Tensor:
     """As `denoise`, of several requests that differ in words and seeds alone: latents with a row for each, as
     `conditioning` has."""
@@ -91,11 +102,15 @@ def denoise_together(
     device, dtype = pipe._execution_device, conditioning.prompt.dtype
     starts = [begin(pipe, *each) for each in zip(requests, generators, strict=True)]
     start = {name: _placed(_joined([each[name] for each in starts]), device, dtype) for name in starts[0]}
+
+    def changed(done: float) -> dict[str, torch.Tensor]:
+        return {name: _placed(value, device, dtype) for name, value in changes(pipe, done).items()} if changes else {}
+
     with (
         _scheduler(pipe, request),
         contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
         reusing(denoiser_of(pipe), request.step_cache),
-        _Steps(pipe, request, watches, sides) as steps,
+        _Steps(pipe, request, watches, sides, changed) as steps,
     ):
         latents = pipe(
             **start,
@@ -323,9 +338,17 @@ class _Steps:
     picture and noise for every sampler, and its answer tells them apart.
     """
 
-    def __init__(self, pipe: Any, request: Drawing, watches: Sequence[Watch], sides: tuple[int, int]):
+    def __init__(
+        self,
+        pipe: Any,
+        request: Drawing,
+        watches: Sequence[Watch],
+        sides: tuple[int, int],
+        changed: Callable[[float], Mapping[str, Any]],
+    ):
         self._pipe = pipe
         self._sides = sides
+        self._tensors_after = changed
         self._guidance_end = request.guidance_end
         self._may_end = _is_guided(pipe) and not guidance_must_stay(pipe)
         self.tensors = [name for name in _PAIRED if self._may_end and name in pipe._callback_tensor_inputs]
@@ -347,7 +370,13 @@ class _Steps:
     def step_ended(self, pipe: Any, call: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """diffusers' callback after each call of the denoiser, of which some samplers make two a step."""
         self._report(pipe, call)
-        return self._unguided(pipe, call, tensors)
+        return {**self._unguided(pipe, call, tensors), **self._changed(pipe, call)}
+
+    def _changed(self, pipe: Any, call: int) -> dict[str, torch.Tensor]:
+        """What takes the place of the pipeline's tensors for the next call, in pairs while guidance is on."""
+        tensors = self._tensors_after(min((call + 2) / pipe.num_timesteps, 1.0))
+        rows = 2 if tensors and pipe.do_classifier_free_guidance else 1
+        return {name: tensor.repeat(rows, 1, 1, 1) for name, tensor in tensors.items()}
 
     def _unguided(self, pipe: Any, call: int, tensors: dict[str, Any]) -> dict[str, Any]:
         """The positive halves of `tensors` from `guidance_end` on, as diffusers' `SDCFGCutoffCallback` has it."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipelines.denoise import (
     Begin,
+    Changes,
     NoNumbers,
     Watch,
     decode,
@@ -67,11 +68,12 @@ class Then:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one kind of drawing does otherwise than another: what the pipeline starts from, what holds meanwhile and by
-    which control models, what is drawn on that, what becomes of the picture that it makes, and how the saved file is
-    checked (which may raise)."""
+    """What one kind of drawing does otherwise than another: what the pipeline starts from, what changes step by step,
+    what holds meanwhile and by which control models, what is drawn on that, what becomes of the picture that it makes,
+    and how the saved file is checked (which may raise)."""
 
     begin: Begin = from_noise
+    changes: Changes | None = None
     controls: tuple[str, ...] = ()
     during: During = _as_usual
     then: Then | None = None
@@ -148,7 +150,7 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
 def _drawn(picture: AnyDrawing, loaded: Loaded, conditioning: Conditioning, watch: Watch, work: Work) -> torch.Tensor:
     """The latents of a picture, after all that is drawn on the first ones."""
     if work.then is None:
-        return denoise(loaded.pipe, conditioning, picture, watch, work.begin)
+        return denoise(loaded.pipe, conditioning, picture, watch, work.begin, work.changes)
     first, steps, started = work.then.first, work.then.first + work.then.steps, time.perf_counter()
     latents = denoise(loaded.pipe, conditioning, picture, watch.part(0, steps), work.begin)
     return work.then.draw(loaded, picture, latents, watch.part(first, steps, time.perf_counter() - started))

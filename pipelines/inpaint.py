@@ -27,11 +27,17 @@ _WITH_MASK = 9
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The picture in its new frame, `covered` as `masks.coverage` has it, and the box that the model sees."""
+    """The picture in its new frame, `covered` as `masks.coverage` has it, and the box that the model sees. With
+    `strengths` (see `masks.spread`) some places are redrawn more than others."""
 
     picture: Image.Image
     covered: np.ndarray
     box: Box
+    strengths: np.ndarray | None = None
+
+
+TOLERANCE = 1e-6
+"""Of means of levels, which are none of 8 bits any more."""
 
 
 class OutsideChanged(UserError):
@@ -45,13 +51,11 @@ class OutsideChanged(UserError):
 
 def run(request: Inpaint, context: Context) -> None:
     """Make and save the pictures of a resolved request."""
-    scene = scene_of(
-        request,
-        context.inputs.open(request.image),
-        context.inputs.painted(request.mask) if request.mask else None,
-    )
+    read = context.inputs.levels if request.soft_mask else context.inputs.painted
+    scene = scene_of(request, context.inputs.open(request.image), read(request.mask) if request.mask else None)
     work = Work(
         begin=functools.partial(from_scene, scene=scene),
+        changes=functools.partial(changes_by, request, scene) if request.soft_mask else None,
         finish=functools.partial(finished, scene),
         check=functools.partial(check, scene),
     )
@@ -61,17 +65,22 @@ def run(request: Inpaint, context: Context) -> None:
 def scene_of(request: Inpaint, given: Image.Image, mask: Image.Image | None) -> Scene:
     """The scene of a resolved request, from its picture and its mask (one channel)."""
     left, top, right, bottom = request.extensions
-    is_new = np.ones((given.height + top + bottom, given.width + left + right), bool)
-    is_new[top : top + given.height, left : left + given.width] = _is_painted(mask, given.size) != request.invert_mask
+    levels = np.ones((given.height + top + bottom, given.width + left + right), np.float32)
+    painted = _levels(mask, given.size)
+    levels[top : top + given.height, left : left + given.width] = 1 - painted if request.invert_mask else painted
     frame = np.pad(np.asarray(given), ((top, bottom), (left, right), (0, 0)), mode="edge")
-    covered = masks.coverage(is_new, request.grow_mask, request.feather_mask)
-    return Scene(Image.fromarray(frame), covered, _box(request, covered))
+    covered, strengths = masks.coverage(levels > 0, request.grow_mask, request.feather_mask), None
+    if request.soft_mask:
+        strengths = masks.spread(levels, covered)
+        covered = masks.shown(strengths)
+    return Scene(Image.fromarray(frame), covered, _box(request, covered), strengths)
 
 
-def _is_painted(mask: Image.Image | None, size: tuple[int, int]) -> np.ndarray:
+def _levels(mask: Image.Image | None, size: tuple[int, int]) -> np.ndarray:
+    """In [0, 1]."""
     if mask is None:
-        return np.zeros((size[1], size[0]), bool)
-    return np.asarray(mask.resize(size, Image.Resampling.NEAREST)) > 0
+        return np.zeros((size[1], size[0]), np.float32)
+    return np.asarray(mask.resize(size, Image.Resampling.NEAREST), np.float32) / 255
 
 
 def _box(request: Inpaint, covered: np.ndarray) -> Box:
@@ -95,8 +104,12 @@ def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: S
     mask = masks.in_blocks(_seen(scene, size), pipe.vae_scale_factor)
     if request.content == "fill":
         image = masks.filled_in(image, mask)
+    first = mask
+    if scene.strengths is not None:
+        done = 1 / max(int(request.steps * request.strength), 1)
+        first = np.kron(_redrawn(request, scene, pipe.vae_scale_factor, done), np.ones((pipe.vae_scale_factor,) * 2))
     start = {
-        "mask_image": torch.from_numpy(mask)[None, None].float(),
+        "mask_image": torch.from_numpy(first)[None, None].float(),
         "strength": request.strength,
         "width": size[0],
         "height": size[1],
@@ -110,6 +123,19 @@ def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: S
         hidden = encode(pipe, Image.fromarray(grey), generator)
     begun = _begun(latents, mask[:: pipe.vae_scale_factor, :: pipe.vae_scale_factor], request, generator)
     return {**start, "image": begun, "masked_image_latents": hidden}
+
+
+def changes_by(request: Inpaint, scene: Scene, pipe: Any, done: float) -> Mapping[str, torch.Tensor]:
+    """A `Changes`: what is redrawn from here on. Elsewhere the pipeline lays the original, with as much noise as the
+    step has, into the latents: algorithm 1 of Differential Diffusion (https://arxiv.org/abs/2306.00950)."""
+    return {"mask": torch.from_numpy(_redrawn(request, scene, pipe.vae_scale_factor, done))[None, None]}
+
+
+def _redrawn(request: Inpaint, scene: Scene, factor: int, done: float) -> np.ndarray:
+    """Which latents, each of `factor` pixels, are redrawn once the share `done` of the steps is."""
+    assert scene.strengths is not None
+    part = Image.fromarray(scene.strengths).crop(scene.box).resize(_size(request), Image.Resampling.BOX)
+    return masks.means(np.asarray(part), factor) > 1 - done + TOLERANCE
 
 
 def _seen(scene: Scene, size: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,9 @@ from scipy import ndimage
 
 Box = tuple[int, int, int, int]
 
+FAINT = 1 / 8
+"""What is redrawn less strongly than this is only partly seen."""
+
 RING = 8
 """Pixels around the redrawn part by which its colours are matched."""
 SHIFT_LIMIT = 24.0
@@ -33,6 +36,27 @@ def coverage(painted: np.ndarray, grow: int, feather: int) -> np.ndarray:
     rest = 1 - np.clip((distances - grow) / (feather + 1), 0, 1)
     covered[top:bottom, left:right] = rest * rest * (3 - 2 * rest)
     return covered
+
+
+def spread(levels: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """How strongly each pixel is redrawn, float32 in [0, 1]: where `levels` is over 0 as it says, elsewhere as the
+    nearest such place, fading as `covered` (their `coverage`) does."""
+    strengths = np.zeros(levels.shape, np.float32)
+    box = bounds(covered, 0)
+    if box is None:
+        return strengths
+    left, top, right, bottom = box
+    part = levels[top:bottom, left:right]
+    nearest: Any = ndimage.distance_transform_edt(part == 0, return_distances=False, return_indices=True)
+    strengths[top:bottom, left:right] = part[tuple(nearest)] * covered[top:bottom, left:right]
+    return strengths
+
+
+def shown(strengths: np.ndarray) -> np.ndarray:
+    """How much of each pixel is new where it is redrawn by `strengths`: all, but for what is hardly redrawn, so that it
+    fades into what is not. 0 just where they are."""
+    rest = np.clip(strengths / FAINT, 0, 1)
+    return rest * rest * (3 - 2 * rest)
 
 
 def bounds(mask: np.ndarray, margin: int) -> Box | None:
@@ -71,6 +95,12 @@ def in_blocks(mask: np.ndarray, size: int) -> np.ndarray:
     height, width = mask.shape
     blocks = mask.reshape(height // size, size, width // size, size).max(axis=(1, 3))
     return blocks.repeat(size, axis=0).repeat(size, axis=1)
+
+
+def means(values: np.ndarray, size: int) -> np.ndarray:
+    """The mean of each square of `size` pixels."""
+    height, width = values.shape
+    return values.reshape(height // size, size, width // size, size).mean(axis=(1, 3))
 
 
 def filled_in(image: Image.Image, mask: np.ndarray) -> Image.Image:

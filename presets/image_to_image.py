@@ -25,6 +25,7 @@ class ImageToImage(Redrawing):
     """Redraw a picture as told in words."""
 
     title: ClassVar[str] = "Image to image"
+    takes_several: ClassVar[bool] = True
 
     kind: Literal["image-to-image"] = "image-to-image"
     resize_mode: picture_fields.ResizeMode = "crop"

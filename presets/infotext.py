@@ -17,7 +17,7 @@ from presets import control_text
 from presets.drawing import Drawing, LoraUse
 from presets.fields import without_control_characters
 from presets.hires_fields import SAME
-from presets.requests import AnyRequest, ControlNet, ImageToImage, TextToImage, drawing_of
+from presets.requests import AnyRequest, ControlNet, ImageToImage, Inpaint, TextToImage, drawing_of
 from presets.upscale import Tile, Upscale
 
 PAIRS_LEAST = 3
@@ -94,6 +94,7 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
         "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage | Tile) else None,
         **_hires(request),
         **_loopback(request),
+        "Soft inpainting enabled": True if isinstance(request, Inpaint) and request.soft_mask else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),

@@ -144,6 +144,10 @@ class Inputs:
         """The picture as a mask (see `painted`). Raises `ImageMissing`."""
         return painted(self.open(reference, field))
 
+    def levels(self, reference: ImageRef, field: str = "mask") -> Image.Image:
+        """The picture as a mask of many levels (see `levels`). Raises `ImageMissing`."""
+        return levels(self.open(reference, field))
+
     def _path(self, reference: ImageRef) -> Path:
         return self.root / reference.sha256[:2] / f"{reference.sha256}.png"
 
@@ -160,11 +164,15 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
+def levels(image: Image.Image) -> Image.Image:
+    """A mask as one channel, from 0 to 255 where it is fully painted: the alpha of a picture that has any, else how
+    light it is."""
+    return image.getchannel("A") if image.mode == "RGBA" else image.convert("L")
+
+
 def painted(image: Image.Image) -> Image.Image:
-    """A mask as one channel, 255 where it is painted and 0 elsewhere: the alpha of a picture that has any, else how
-    light it is; from half on."""
-    values = image.getchannel("A") if image.mode == "RGBA" else image.convert("L")
-    return values.point([0] * 128 + [255] * 128)
+    """As `levels`, but 255 from half on and 0 elsewhere."""
+    return levels(image).point([0] * 128 + [255] * 128)
 
 
 def decode(content: bytes, field: str = "image") -> tuple[Image.Image, tuple[str, ...]]:

@@ -29,6 +29,10 @@ class Installed(Protocol):
         """Raise if the checkpoint cannot draw at (width, height) `size`, or this machine may not."""
         ...
 
+    def check_soft_mask(self, checkpoint: str) -> None:
+        """Raise if the checkpoint cannot redraw some places of a picture more than others."""
+        ...
+
     def vae(self, name: str, checkpoint: str) -> str:
         """The listed VAE, if it fits the checkpoint."""
         ...

@@ -62,6 +62,15 @@ MaskInvert = Annotated[
         json_schema_extra=extra("E-API-ARGS", "Invert the mask", "basic"),
     ),
 ]
+MaskSoft = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="How light the mask is says how strongly each place is redrawn, also where it fades: white wholly, "
+        "grey in the last steps alone (differential diffusion). Else what is light from half on is redrawn.",
+        json_schema_extra=extra("E-MASK", "Soft mask", "basic"),
+    ),
+]
 MaskGrow = Annotated[
     int,
     Field(

@@ -21,6 +21,8 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
+    takes_several: ClassVar[bool] = False
+    """Whether it may be asked for with several pictures at once, each in the place of its `image`."""
     kind: str
 
     _told: tuple[str, ...] = ()

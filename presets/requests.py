@@ -22,6 +22,7 @@ from presets.upscale import Upscale
 
 if TYPE_CHECKING:
     from presets.inputs import Inputs
+    from presets.installed import Installed
 
 
 class Inpaint(Redrawing):
@@ -32,6 +33,7 @@ class Inpaint(Redrawing):
     kind: Literal["inpaint"] = "inpaint"
     mask: picture_fields.Mask = None
     invert_mask: picture_fields.MaskInvert = False
+    soft_mask: picture_fields.MaskSoft = False
     grow_mask: picture_fields.MaskGrow = 4
     feather_mask: picture_fields.MaskBlur = 4
     area: picture_fields.Area = "whole"
@@ -97,7 +99,8 @@ class Inpaint(Redrawing):
         examined = super().examined(inputs)
         if self.mask is None:
             return examined
-        colours = {value for _, value in inputs.painted(self.mask).getcolors() or ()}
+        seen = inputs.levels(self.mask) if self.soft_mask else inputs.painted(self.mask)
+        colours = {value for _, value in seen.getcolors() or ()}
         masked = {255 - value if self.invert_mask else value for value in colours if isinstance(value, int)}
         if masked == {0} and not any(self.extensions):
             what = "covers all and is inverted" if self.invert_mask else "is empty"
@@ -107,6 +110,12 @@ class Inpaint(Redrawing):
         if masked == {255}:
             examined._told = (*examined._told, "The mask spares nothing: the whole picture is redrawn.")
         return examined
+
+    def settled(self, installed: "Installed") -> "Inpaint":
+        settled = super().settled(installed)
+        if self.soft_mask:
+            installed.check_soft_mask(settled.checkpoint)
+        return settled
 
     @property
     def _given_size(self) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ class Upscale(FromPicture):
     """Make a picture larger, by a model or plainly, and draw it anew there, tile by tile, if a strength is given."""
 
     title: ClassVar[str] = "Upscale"
+    takes_several: ClassVar[bool] = True
 
     kind: Literal["upscale"] = "upscale"
     upscaler: upscale_fields.UpscalerName = ""

@@ -79,14 +79,14 @@ def run_request(engine: "Engine", arguments: Arguments, own_presets: Path | None
 
 def tell_of_picture(engine: "Engine", arguments: Arguments) -> int:
     """Print what the picture of `arguments` tells of itself, as JSON; the exit code."""
-    from tabs.command_run import tell_of_picture
+    from tabs.command_telling import tell_of_picture
 
     return tell_of_picture(engine, arguments.picture or "")
 
 
 def tell_of_preprocessors(engine: "Engine") -> int:
     """Print which preprocessors there are, what each needs and whether that is here, as JSON; the exit code."""
-    from tabs.command_run import tell_of_preprocessors
+    from tabs.command_telling import tell_of_preprocessors
 
     return tell_of_preprocessors(engine)
 

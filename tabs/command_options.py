@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
@@ -13,9 +13,6 @@ from presets.requests import KINDS
 from presets.settings import Settings
 from tabs.command_values import LORA_SHAPE, PART_SHAPE, as_lora, as_number, as_part
 
-if TYPE_CHECKING:
-    pass
-
 _PAGE_ONLY = frozenset(
     {
         *("host", "port", "root_path", "trusted_hosts", "share", "mcp", "manage_models"),
@@ -25,6 +22,9 @@ _PAGE_ONLY = frozenset(
     }
 )
 """Settings that mean nothing to a subcommand."""
+
+
+SEVERAL = " Several files, or a folder of them: each in its turn."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,6 +108,8 @@ def _add_options(group: Any, model: type[BaseModel], names: Iterable[str], prefi
                 option, dest=prefix + name, help=f"{help_text} Keys: {keys}.", action="append", metavar=PART_SHAPE,
                 type=as_part,
             )  # fmt: skip
+        elif name == "image" and getattr(model, "takes_several", False):
+            group.add_argument(option, dest=prefix + name, help=help_text + SEVERAL, nargs="+", metavar="FILE")
         else:
             action = "append" if schema.get("type") == "array" else "store"
             reader = as_number if _is_number(schema) else str

@@ -50,7 +50,7 @@ class PictureFiles:
         return self._numbered(place, saved.index)
 
     def _numbered(self, place: Path, index: int) -> Path:
-        return place if self._count == 1 else place.with_name(f"{place.stem}-{index + 1}{place.suffix}")
+        return place if self._count == 1 else _with_number(place, index + 1)
 
     def _check(self, place: Path, text: str) -> None:
         if place.is_dir():
@@ -65,6 +65,19 @@ class PictureFiles:
             if self._numbered(place, index).is_dir():
                 raise OutputRefused(f"{shortened(str(self._numbered(place, index)))} is a folder.")
         return _check_writable(place.parent)
+
+
+def numbered(place: str | None, number: int) -> str | None:
+    """Where the pictures of one of several requests go, of which all go to `place`."""
+    return (
+        place
+        if place is None or Path(place).is_dir() or place.endswith(("/", "\\"))
+        else str(_with_number(Path(place), number))
+    )
+
+
+def _with_number(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _check_writable(folder: Path) -> None:

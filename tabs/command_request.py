@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.engine.jobs import Engine
 from presets.available import localised
 from presets.checks import parse
+from presets.errors import InvalidField, shortened
 from presets.images import ImageRef
 from presets.library import Library
 from presets.parts import parts_with_pictures, with_pictures
@@ -20,14 +21,48 @@ from tabs.terminal import say
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
 
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def request_of(engine: Engine, arguments: "Arguments", library: Library) -> AnyRequest:
-    """What `arguments`, which have a kind, ask for; a preset is one of `library`. Raises `UserError`."""
+def request_of(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> AnyRequest:
+    """The request that `values` ask for, files in the place of pictures. Raises `UserError`."""
+    return parse(kind, with_pictures(kind, values, lambda place, field: _picture(engine, str(place), field)))
+
+
+def values_of(engine: Engine, arguments: "Arguments", library: Library) -> list[dict[str, Any]]:
+    """What `arguments`, which have a kind, ask for, not checked yet; a preset is one of `library`. Several where there
+    are several pictures. Raises `UserError`."""
     assert arguments.kind is not None
     values = _over(arguments.kind, _preset_values(engine, library, arguments), arguments.values)
-    return parse(arguments.kind, _with_pictures(engine, arguments.kind, values))
+    given = values.get("image")
+    if not isinstance(given, list):
+        return [values]
+    return [{**values, "image": place} for place in _files(given)]
+
+
+def _files(given: list[str]) -> list[str]:
+    """Each file that is named, and the pictures in each folder, by name. Raises `InvalidField`."""
+    files: list[str] = []
+    for place in given:
+        files += _inside(Path(place)) if Path(place).is_dir() else [place]
+    return files
+
+
+def _inside(folder: Path) -> list[str]:
+    try:
+        found = sorted(str(path) for path in folder.iterdir() if _is_picture(path))
+    except OSError as problem:
+        message = f"The folder {shortened(str(folder))} cannot be read: {problem.strerror}."
+        raise InvalidField("image", message, code="E-IMAGE-MISSING") from None
+    if not found:
+        message = f"There is no picture in the folder {shortened(str(folder))}: PNG, JPEG, WebP, AVIF or GIF."
+        raise InvalidField("image", message, code="E-IMAGE-MISSING")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in _ENDINGS and not path.name.startswith(".") and path.is_file()
 
 
 def _preset_values(engine: Engine, library: Library, arguments: "Arguments") -> dict[str, Any]:
@@ -49,11 +84,6 @@ def _over(kind: type[AnyRequest], preset: Mapping[str, Any], given: Mapping[str,
             pairs = zip_longest(preset[name], given[name], fillvalue={})
             values[name] = [{**before, **after} for before, after in pairs]
     return values
-
-
-def _with_pictures(engine: Engine, kind: type[AnyRequest], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with the files that pictures are in kept, and their references in their place."""
-    return with_pictures(kind, values, lambda place, field: _picture(engine, str(place), field))
 
 
 def _picture(engine: Engine, place: str, field: str) -> ImageRef:

@@ -1,25 +1,29 @@
-"""One request run from the command line, and what a picture tells.
+"""Requests run from the command line.
 
 Exit codes: 0 done, 1 the job failed, 2 something given cannot be used, 130 cancelled with Ctrl+C.
 """
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.jobs import Engine, Event, Failed, Finished, Job, Saved
-from presets.errors import UserError
-from presets.foreign import read_info
+from presets.checks import parse
+from presets.errors import UserError, shortened
+from presets.images import ImageRef
 from presets.library import Library
-from tabs.command_output import PictureFiles
-from tabs.command_request import request_of
-from tabs.inventory import available
+from presets.parts import with_pictures
+from tabs.command_outcome import Outcome, report
+from tabs.command_output import PictureFiles, numbered
+from tabs.command_request import request_of, values_of
 from tabs.terminal import ProgressLine, say
 
 if TYPE_CHECKING:
     from tabs.command_line import Arguments
+
+_STAND_IN = ImageRef(sha256="0" * 64, width=64, height=64)
 
 DONE, FAILED, REFUSED, CANCELLED = 0, 1, 2, 130
 
@@ -32,36 +36,62 @@ def run(engine: Engine, arguments: "Arguments", library: Library) -> int:
     if arguments.kind is None:
         raise ValueError("No kind of request was given.")
     try:
-        request = request_of(engine, arguments, library)
-        output = PictureFiles(arguments.output, request.picture_count)
-        job = engine.submit(request)
+        several = values_of(engine, arguments, library)
+        if len(several) > 1:
+            return _run_several(engine, arguments, several)
     except UserError as error:
         return _complain(error, REFUSED)
+    outcome = _made(engine, arguments, several[0], arguments.output)
+    _tell(outcome, arguments)
+    if outcome.job and arguments.json:
+        say(sys.stdout, json.dumps(report(outcome), indent=2))
+    return outcome.code
+
+
+def _run_several(engine: Engine, arguments: "Arguments", several: Sequence[Mapping[str, Any]]) -> int:
+    """Run a request for each picture; the exit code of the worst. What is wrong with one is told by its name, and the
+    others go on. Raises `UserError` for what is wrong with all."""
+    assert arguments.kind is not None
+    parse(arguments.kind, with_pictures(arguments.kind, several[0], lambda *_: _STAND_IN))
+    PictureFiles(numbered(arguments.output, 1), 1)
+    outcomes: list[Outcome] = []
+    reports = []
+    for number, values in enumerate(several, start=1):
+        outcome = _made(engine, arguments, values, numbered(arguments.output, number))
+        _tell(outcome, arguments, f"{shortened(values['image'], 150)}: ")
+        reports.append({"file": values["image"], **report(outcome)})
+        outcomes.append(outcome)
+        if outcome.code == CANCELLED:
+            break
+    if arguments.json:
+        say(sys.stdout, json.dumps(reports, indent=2))
+    return max(outcome.code for outcome in outcomes)
+
+
+def _made(engine: Engine, arguments: "Arguments", values: Mapping[str, Any], place: str | None) -> Outcome:
+    """Run one request, which ends where its pictures are at `place`."""
+    assert arguments.kind is not None
+    try:
+        request = request_of(engine, arguments.kind, values)
+        output = PictureFiles(place, request.picture_count)
+        job = engine.submit(request)
+    except UserError as error:
+        return Outcome(REFUSED, error)
     try:
         last = _follow(job, output, ProgressLine(sys.stderr, quiet=arguments.quiet))
     except UserError as error:
         job.cancel()
-        return _complain(error, FAILED)
-    _report(job, output, last, arguments)
+        return Outcome(FAILED, error)
     if isinstance(last, Failed):
-        return _complain(UserError(last.message, code=last.code), FAILED)
-    return DONE if isinstance(last, Finished) else CANCELLED
+        return Outcome(FAILED, UserError(last.message, code=last.code), job, output.paths, last)
+    return Outcome(DONE if isinstance(last, Finished) else CANCELLED, None, job, output.paths, last)
 
 
-def tell_of_picture(engine: Engine, place: str) -> int:
-    """Print what the picture at `place` tells of itself, against what `engine` has, as JSON; the exit code."""
-    try:
-        info = read_info(Path(place), available(engine))
-    except UserError as error:
-        return _complain(error, REFUSED)
-    say(sys.stdout, info.model_dump_json(indent=2))
-    return DONE
-
-
-def tell_of_preprocessors(engine: Engine) -> int:
-    """Print what makes control pictures, as JSON; the exit code."""
-    say(sys.stdout, json.dumps([info.model_dump(mode="json") for info in engine.preprocessors()], indent=2))
-    return DONE
+def _tell(outcome: Outcome, arguments: "Arguments", of: str = "") -> None:
+    for path in () if arguments.json else outcome.paths:
+        say(sys.stdout, str(path))
+    if outcome.problem:
+        say(sys.stderr, f"easel: {of}{outcome.problem}")
 
 
 def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:
@@ -85,30 +115,6 @@ def _follow(job: Job, output: PictureFiles, line: ProgressLine) -> Event | None:
             job.cancel()
         finally:
             line.clear()
-
-
-def _report(job: Job, output: PictureFiles, last: Event | None, arguments: "Arguments") -> None:
-    if not arguments.json:
-        for path in output.paths:
-            say(sys.stdout, str(path))
-        return
-    pictures = [
-        {
-            "path": str(path),
-            "request": saved.request.model_dump(mode="json"),
-            "timings": saved.timings,
-            "peak_memory": saved.peak_memory,
-            "warnings": list(saved.warnings),
-            "notes": list(saved.notes),
-        }
-        for path, saved in zip(output.paths, job.saved, strict=False)
-    ]
-    content = {
-        "request": job.request.model_dump(mode="json"),
-        "pictures": pictures,
-        "timings": last.timings if isinstance(last, Finished) else {},
-    }
-    say(sys.stdout, json.dumps(content, indent=2))
 
 
 def _complain(error: UserError, code: int) -> int:

@@ -5,17 +5,20 @@ import gradio as gr
 from pipelines.engine.jobs import Engine
 from presets.requests import ImageToImage
 from tabs import drawing
+from tabs.batch_form import BatchForm
 from tabs.form import Form
 from tabs.tab import Tab
 
 
 def build(engine: Engine) -> Tab:
-    form = Form(ImageToImage, engine.inputs)
+    form = BatchForm(ImageToImage, engine.inputs)
     return Tab(form, drawing.build(engine, form, given=_picture, settings=_strength, sizes=_sizes))
 
 
 def _picture(_engine: Engine, form: Form) -> None:
     form.widget("image")
+    assert isinstance(form, BatchForm)
+    form.put_files()
 
 
 def _strength(_engine: Engine, form: Form) -> None:

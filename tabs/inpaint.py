@@ -17,7 +17,9 @@ def build(engine: Engine) -> Tab:
 def _picture(engine: Engine, form: Form) -> None:
     form.widget("image")
     masking.build(engine, form)
-    form.widget("invert_mask")
+    with gr.Row():
+        form.widget("invert_mask")
+        form.widget("soft_mask", min_width=200)
 
 
 def _settings(engine: Engine, form: Form) -> None:

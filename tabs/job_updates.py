@@ -39,14 +39,15 @@ async def paced(job: Job) -> AsyncGenerator[Event, None]:
             yield event
 
 
-def updates_of(engine: Engine, output: Output, job: Job, event: Event) -> Updates:
+def updates_of(engine: Engine, output: Output, job: Job, event: Event, place: str = "") -> Updates:
+    """`place` begins the lines of a job that is one of several."""
     match event:
         case Queued():
-            return {output.status: markup.progress(waiting_line(engine, event), None)}
+            return {output.status: markup.progress(place + waiting_line(engine, event), None)}
         case Loading():
-            return {output.status: markup.progress(f"Loading {event.what}…", event.fraction)}
+            return {output.status: markup.progress(f"{place}Loading {event.what}…", event.fraction)}
         case Progress():
-            return _progress_updates(output, job, event)
+            return _progress_updates(output, job, event, place)
         case Failed():
             return {output.status: markup.error(f"{event.message} [{event.code}]")}
         case Finished() | Stopped():
@@ -56,9 +57,9 @@ def updates_of(engine: Engine, output: Output, job: Job, event: Event) -> Update
     return {}
 
 
-def _progress_updates(output: Output, job: Job, event: Progress) -> Updates:
+def _progress_updates(output: Output, job: Job, event: Progress, place: str) -> Updates:
     fraction = (event.picture - 1 + event.step / event.steps) / event.pictures
-    updates: Updates = {output.status: markup.progress(progress_line(event), fraction)}
+    updates: Updates = {output.status: markup.progress(place + progress_line(event), fraction)}
     if event.preview:
         source = markup.jpeg_source(event.preview)
         updates[output.stage] = markup.picture(source, job.request.canvas, "The picture so far", finished=False)

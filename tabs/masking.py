@@ -21,6 +21,8 @@ from tabs.widgets import Group
 EDITOR_SIDE = 1536
 """Pixels that a larger picture is painted on at; its mask is brought to its size."""
 PAINT = "#ffffff"
+SHADES = (PAINT, "#bfbfbf", "#808080", "#404040")
+"""Of these all but the first mean something to a soft mask alone."""
 
 
 def build(engine: Engine, form: Form) -> None:
@@ -33,7 +35,7 @@ def build(engine: Engine, form: Form) -> None:
         sources=(),
         transforms=(),
         layers=False,
-        brush=gr.Brush(colors=[PAINT], default_color=PAINT, color_mode="fixed"),
+        brush=gr.Brush(colors=[*SHADES], default_color=PAINT, color_mode="fixed"),
         buttons=["fullscreen"],
         height=420,
         elem_id=form.element_id("mask"),
@@ -86,7 +88,7 @@ def shown(inputs: Inputs, image: ImageRef | None, mask: ImageRef | None) -> Sequ
     """The editor's value for a picture and its mask, and the name of the picture that is painted on."""
     try:
         picture = on_white(inputs.open(image)) if image else None
-        layer = inputs.painted(mask) if mask else None
+        layer = inputs.levels(mask) if mask else None
     except ImageMissing:
         return None, ""
     return (None, "") if picture is None or image is None else (editor_value(picture, layer), image.sha256)
@@ -112,8 +114,15 @@ def read(inputs: Inputs, editor: gr.ImageEditor, value: Any) -> ImageRef | None:
     layers = [layer for layer in painted_layers(editor, value) if layer is not None]
     if not layers:
         return None
-    covered = np.max([np.asarray(layer.convert("RGBA").getchannel("A")) for layer in layers], axis=0)
-    if covered.max() < 128:
+    levels = np.max([_levels(layer) for layer in layers], axis=0)
+    if not levels.any():
         return None
-    mask = Image.merge("RGB", [Image.fromarray(np.where(covered >= 128, 255, 0).astype(np.uint8))] * 3)
+    mask = Image.merge("RGB", [Image.fromarray(levels)] * 3)
     return inputs.keep(mask, field="mask")
+
+
+def _levels(layer: Image.Image) -> np.ndarray:
+    """How light each pixel is painted, 0 where it is not."""
+    painted = layer.convert("RGBA")
+    lightness, alpha = (np.asarray(channel, np.uint16) for channel in (painted.convert("L"), painted.getchannel("A")))
+    return ((lightness * alpha + 127) // 255).astype(np.uint8)

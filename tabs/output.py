@@ -70,6 +70,11 @@ class Output:
             self.record,
         ]
 
+    @property
+    def settled(self) -> list[Block]:
+        """All that `settle` may update."""
+        return [self.stage, self.gallery]
+
     def connect(self, form: Form) -> None:
         """Let a click on a picture show it, and "Reuse settings" fill `form` from it."""
 
@@ -101,9 +106,15 @@ class Output:
         return {
             self.pictures: pictures,
             self.session: gr.update(visible=True),
-            self.gallery: gr.update(value=[str(saved.path) for saved in pictures], selected_index=0),
+            self.gallery: gr.update(value=_paths(pictures), selected_index=0),
             **self.shown(pictures, 0),
         }
+
+    def settle(self, pictures: Pictures, selected: int) -> Updates:
+        """Once no more come: no preview is left, and all pictures are there (a gallery that was just made visible can
+        miss the second of two that come in one moment)."""
+        paths = gr.update(value=_paths(pictures), selected_index=selected) if pictures else gr.skip()
+        return {self.stage: self.stage_of(pictures, selected), self.gallery: paths}
 
     def shown(self, pictures: Pictures, index: int) -> Updates:
         """Picture `index` of the session is the big one."""
@@ -123,3 +134,7 @@ class Output:
         saved = pictures[index]
         size = saved.request.picture_size
         return markup.picture(markup.file_source(saved.path), size, saved.request.caption, finished=True)
+
+
+def _paths(pictures: Pictures) -> list[str]:
+    return [str(saved.path) for saved in pictures]

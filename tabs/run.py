@@ -11,6 +11,8 @@ from gradio.events import Dependency
 from pipelines.engine.jobs import Engine, Job, Queued, Saved
 from presets.errors import UserError
 from tabs import markup
+from tabs.batch import Batch
+from tabs.batch_form import BatchForm
 from tabs.form import Form
 from tabs.job_lines import waiting_line
 from tabs.job_updates import paced, updates_of
@@ -42,7 +44,7 @@ def connect(engine: Engine, form: Form, output: Output, generate: gr.Button, can
         runs.run, [*form.inputs, output.pictures], shown, validator=form.check, preprocess=False, **long
     )
     for ended in (running, on_page_load(runs.resume, None, shown, **long)):
-        ended.then(runs.settle, [output.pictures, output.selected], [generate, cancel, output.stage], **at_once)
+        ended.then(runs.settle, [output.pictures, output.selected], [generate, cancel, *output.settled], **at_once)
     cancel.click(runs.stop, output.job, None, **at_once)
     return running
 
@@ -71,6 +73,12 @@ class _Runs:
     async def run(self, request: gr.Request, *values: Any) -> AsyncGenerator[Updates, None]:
         """The form's values, then the session's pictures."""
         *fields, pictures = values
+        if isinstance(self._form, BatchForm) and self._form.files_in(fields):
+            batch = Batch(self._engine, self._form, fields, owner_of_page(request))
+            async with aclosing(self._shown_together(batch, pictures)) as updates:
+                async for update in updates:
+                    yield update
+            return
         try:
             job = await submit(self._engine, self._form.request(fields), owner=owner_of_page(request), kept=False)
         except UserError as problem:
@@ -79,6 +87,18 @@ class _Runs:
         async with aclosing(self._shown(job, pictures)) as updates:
             async for update in updates:
                 yield update
+
+    async def _shown_together(self, batch: Batch, pictures: Pictures) -> AsyncGenerator[Updates, None]:
+        async with aclosing(batch.steps()) as steps:
+            async for step in steps:
+                if step.job is None:
+                    yield {self._output.status: markup.progress(step.line, step.share)}
+                    continue
+                async with aclosing(self._shown(step.job, pictures, step.line)) as updates:
+                    async for update in updates:
+                        pictures = update.get(self._output.pictures, pictures)
+                        yield {**update, self._output.job: " ".join(job.id for job in batch.jobs)}
+        yield {self._output.status: batch.ending}
 
     async def resume(self, request: gr.Request) -> AsyncGenerator[Updates, None]:
         """Show a fresh page what its browser's jobs of this kind do, and the pictures that nobody has seen."""
@@ -90,10 +110,10 @@ class _Runs:
                     yield update
         yield {self._output.job: gr.skip()}  # Gradio wants something of every generator
 
-    async def _shown(self, job: Job, pictures: Pictures) -> AsyncGenerator[Updates, None]:
+    async def _shown(self, job: Job, pictures: Pictures, place: str = "") -> AsyncGenerator[Updates, None]:
         yield {
             self._output.job: job.id,
-            self._output.status: markup.progress(waiting_line(self._engine, Queued(position=1)), None),
+            self._output.status: markup.progress(place + waiting_line(self._engine, Queued(position=1)), None),
             self._generate: gr.update(interactive=False),
             self._cancel: gr.update(interactive=True),
         }
@@ -103,17 +123,17 @@ class _Runs:
                     pictures = (event, *pictures)
                     yield self._output.added(pictures)
                 else:
-                    yield updates_of(self._engine, self._output, job, event)
+                    yield updates_of(self._engine, self._output, job, event, place)
 
-    def stop(self, identifier: str) -> None:
-        job = self._engine.job(identifier)
-        if job:
-            job.cancel()
+    def stop(self, identifiers: str) -> None:
+        for job in map(self._engine.job, identifiers.split()):
+            if job:
+                job.cancel()
 
     def settle(self, pictures: Pictures, selected: int) -> Updates:
-        """However the job ended: the buttons as before it, and on the stage no preview but the selected picture."""
+        """However the job ended: the buttons as before it, and what stays of its pictures."""
         return {
             self._generate: gr.update(interactive=True),
             self._cancel: gr.update(interactive=False),
-            self._output.stage: self._output.stage_of(pictures, selected),
+            **self._output.settle(pictures, selected),
         }

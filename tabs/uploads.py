@@ -12,7 +12,7 @@ from presets.images import ImageRef
 from presets.inputs import Inputs
 from presets.parts import with_pictures
 
-_STAND_IN = ImageRef(sha256="0" * 64, width=64, height=64)
+STAND_IN = ImageRef(sha256="0" * 64, width=64, height=64)
 
 
 def referenced(inputs: Inputs, kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def stood_in(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]
     with_pictures(kind, values, lambda value, _: seen.append(value))
     if not any(map(_is_file, seen)):
         return dict(values)
-    return with_pictures(kind, values, lambda value, _: _STAND_IN if isinstance(value, dict) else value)
+    return with_pictures(kind, values, lambda value, _: STAND_IN if isinstance(value, dict) else value)
 
 
 def _is_file(value: Any) -> bool:

@@ -9,21 +9,22 @@ from pipelines.engine.jobs import Engine
 from presets.errors import UserError
 from presets.upscale import Upscale
 from tabs import markup, redrawing
+from tabs.batch_form import BatchForm
 from tabs.comparison import Comparison
-from tabs.form import Form
 from tabs.run import connect, run_buttons
 from tabs.tab import Tab
 from tabs.updates import on_page_load, update
 
 
 def build(engine: Engine) -> Tab:
-    form = Form(Upscale, engine.inputs)
+    form = BatchForm(Upscale, engine.inputs)
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_classes="words"):
             form.widget("image")
+            files = form.put_files()
             upscale, cancel = run_buttons(form, "Upscale")
         with gr.Column(elem_classes="settings"):
-            _settings(engine, form)
+            _settings(engine, form, files)
             connect_redrawing = redrawing.build(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
@@ -32,7 +33,7 @@ def build(engine: Engine) -> Tab:
     return Tab(form, output)
 
 
-def _settings(engine: Engine, form: Form[Upscale]) -> None:
+def _settings(engine: Engine, form: BatchForm[Upscale], files: gr.File) -> None:
     names = engine.upscalers()
     upscaler = form.widget("upscaler", choices=list(names), value=next(iter(names), None))
     assert isinstance(upscaler, gr.Dropdown)
@@ -47,17 +48,19 @@ def _settings(engine: Engine, form: Form[Upscale]) -> None:
     def sizes(*values: Any) -> str:
         return size_line(form, values)
 
-    for widget in (form.widgets["image"], factor):
+    for widget in (form.widgets["image"], factor, files):
         update(widget.change, sizes, form.inputs, note)
 
 
-def size_line(form: Form[Upscale], values: Sequence[Any]) -> str:
+def size_line(form: BatchForm[Upscale], values: Sequence[Any]) -> str:
     """From which size to which; what is wrong with it, where it is too large; empty without a picture."""
     try:
         given = form.given(values)
         if given.get("image") is None:
             return ""
         request = form.request(values)
+        if files := form.files_in(values):
+            return f"<p>{len(files)} pictures, each {request.factor:g} times as large.</p>"
     except UserError as problem:
         return markup.error(str(problem))
     (width, height), (wide, high) = request.image.size, request.picture_size

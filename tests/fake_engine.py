@@ -55,6 +55,9 @@ class FakeInventory:
     def check_size(self, checkpoint: str, size: tuple[int, int]) -> None:
         pass
 
+    def check_soft_mask(self, checkpoint: str) -> None:
+        pass
+
     def vae(self, name: str, checkpoint: str) -> str:  # noqa: ARG002
         return name
 

@@ -39,7 +39,8 @@ class Family:
     that cannot make pictures from words what it does. `latent_to_rgb` has one row (red, green, blue) per latent
     channel: scaled latents times the rows plus `latent_bias` are roughly the picture in [-1, 1]. `native_size` is
     (width, height) in pixels, `grid` the pixels that sides are multiples of. `half` is the precision of 16 bits that
-    its numbers fit into. `single_files` tells whether checkpoints in one file can be loaded.
+    its numbers fit into. `single_files` tells whether checkpoints in one file can be loaded, `soft_masks` whether
+    inpainting may be given another mask at each step.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Family:
     optional: frozenset[str] = frozenset()
     made_for: str = ""
     single_files: bool = True
+    soft_masks: bool = True
 
     @property
     def configs(self) -> Path:
@@ -243,6 +245,7 @@ _FLUX = Family(
         "vae": "AutoencoderKL",
         "scheduler": "FlowMatchEulerDiscreteScheduler",
     },
+    soft_masks=False,
     conditioning="clip-and-t5",
     latent_to_rgb=(
         (-0.0346, 0.0244, 0.0681),

@@ -55,6 +55,9 @@ class Inventory:
                 code="E-SIZE",
             )
 
+    def check_soft_mask(self, checkpoint: str) -> None:
+        self._catalog.find(checkpoint).check_soft_mask()
+
     def vae(self, name: str, checkpoint: str) -> str:
         file = self._catalog.find_vae(name)
         file.check_family(FAMILIES[self._catalog.find(checkpoint).family])

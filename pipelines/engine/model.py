@@ -104,6 +104,16 @@ class Model:
             reason = f"{self.made_for}, and" if self.made_for else "it"
             raise ModelFamily(self.name, f"a {self.title} checkpoint", f"{reason} cannot do {words}")
 
+    def check_soft_mask(self) -> None:
+        """Raise `InvalidField` where inpainting cannot redraw some places more than others."""
+        if self._variant or not FAMILIES[self.family].soft_masks:
+            raise InvalidField(
+                "soft_mask",
+                f"Soft mask cannot be used with {shortened(self.name)}, a {self.title} checkpoint: it is shown a mask "
+                "without grey. Choose another checkpoint, or leave it off.",
+                code="E-MASK",
+            )
+
     def check_size(self, width: int, height: int) -> None:
         """Raise `InvalidField` for a side that the family cannot have."""
         grid = FAMILIES[self.family].grid

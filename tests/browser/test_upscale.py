@@ -31,6 +31,20 @@ def test_a_picture_is_made_larger_and_lies_beside_the_one_before(page: Page, pho
     assert read_request(saved).request.upscaler == "storybook-x2"
 
 
+def test_several_pictures_are_made_larger_in_one_go_and_a_bad_one_is_named(page: Page, photo: Path, tmp_path: Path):
+    Image.new("RGB", (48, 32), "teal").save(tmp_path / "second.png")
+    (tmp_path / "third.png").write_text("no picture")
+    page.get_by_role("tab", name="Upscale").click()
+    page.locator("#upscale-batch button").first.click()
+    files = [photo, tmp_path / "second.png", tmp_path / "third.png"]
+    page.set_input_files("#upscale-files input[type=file]", files)
+    expect(page.locator("#upscale-size")).to_contain_text("3 pictures, each 2 times as large.")
+    page.click("#upscale-generate")
+    expect(page.locator("#upscale-status")).to_contain_text("2 pictures of 3 files")
+    expect(page.locator("#upscale-status")).to_contain_text("third.png: ")
+    expect(page.locator("#upscale-session-pictures img")).to_have_count(2)
+
+
 def test_a_drawing_is_sent_on_to_be_made_larger_and_back(page: Page):
     page.fill("#text-to-image-prompt textarea", "a red house by the sea at sunset")
     page.click("#text-to-image-generate")

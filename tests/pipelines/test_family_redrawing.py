@@ -11,6 +11,7 @@ from pipelines.engine.jobs import Progress, Saved, Warned
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.runners import RUNNERS
+from presets.errors import InvalidField
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.requests import ImageToImage, Inpaint, TextToImage
@@ -88,6 +89,26 @@ def test_every_family_inpaints_and_leaves_the_rest(context, checkpoint):
     before, after = (np.asarray(image) for image in (context.inputs.open(saved.request.image), Image.open(saved.path)))
     assert np.array_equal(before[:, 48:], after[:, 48:])
     assert (before[:, :48] != after[:, :48]).any(axis=-1).mean() > 0.9
+
+
+@pytest.mark.parametrize("checkpoint", [name for name in MAKERS if name != "flux"])
+def test_a_soft_mask_redraws_by_its_levels(context, checkpoint):
+    pictures = []
+    for light, soft in ((255, False), (255, True), (60, True)):
+        mask = context.inputs.keep(Image.new("RGB", (96, 64), (light,) * 3))
+        made(context, Inpaint, checkpoint, mask=mask, soft_mask=soft)
+        saved = [event for event in context.send.__self__ if isinstance(event, Saved)][-1]
+        pictures.append(np.asarray(Image.open(saved.path)))
+    hard, white, dark = pictures
+    assert np.array_equal(hard, white) and not np.array_equal(white, dark)
+
+
+def test_families_that_take_no_other_mask_at_each_step_refuse_a_soft_one(models):
+    manager, _ = models
+    with pytest.raises(InvalidField, match=r"Soft mask cannot be used with 'flux', a Flux\.1 checkpoint") as refused:
+        manager._catalog.find("flux").check_soft_mask()
+    assert (refused.value.field, refused.value.code) == ("soft_mask", "E-MASK")
+    manager._catalog.find("sd3").check_soft_mask()
 
 
 @pytest.mark.parametrize("checkpoint", MAKERS)

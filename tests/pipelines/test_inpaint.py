@@ -1,6 +1,7 @@
 """Inpaint: the raw pipeline's pixels under the mask, and the original's beside it."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from PIL import Image, ImageDraw
 
 from pipelines import masks
-from pipelines.denoise import Watch, decode, denoise
+from pipelines.denoise import Watch, decode, denoise, encode
+from pipelines.engine import samplers
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.preview import LatentMap
-from pipelines.inpaint import OutsideChanged, check, finished, from_scene, scene_of
-from presets.inputs import Inputs, painted
+from pipelines.inpaint import OutsideChanged, changes_by, check, finished, from_scene, scene_of
+from presets.inputs import Inputs, levels, painted
 from presets.requests import Inpaint
 from tests.checkpoints import tiny_sdxl
 from tests.raw import raw_picture
@@ -55,13 +57,15 @@ def request(tmp_path, image=None, mask_image=None, **values):
 
 def drawn(pipe, request, image=None, mask_image=None, latent_map=None):
     """The finished picture and its scene."""
-    seen = scene_of(request, image or scene(), None if mask_image is False else painted(mask_image or mask()))
+    read = levels if request.soft_mask else painted
+    seen = scene_of(request, image or scene(), None if mask_image is False else read(mask_image or mask()))
+    changes = partial(changes_by, request, seen) if request.soft_mask else None
 
     def begin(pipe, picture, generator):
         return from_scene(pipe, picture, generator, seen)
 
     conditioning = Conditioner().encode(pipe, request.prompt, request.negative_prompt)
-    latents = denoise(pipe, conditioning, request, Watch(lambda _: None, latent_map=latent_map), begin)
+    latents = denoise(pipe, conditioning, request, Watch(lambda _: None, latent_map=latent_map), begin, changes)
     return finished(seen, decode(pipe, latents, print)), seen
 
 
@@ -96,6 +100,9 @@ VARIETIES = [
     {"content": "noise", "strength": 0.7},
     {"content": "nothing", "strength": 0.7},
     {"extend_left": 13, "extend_bottom": 40},
+    {"soft_mask": True, "grow_mask": 3, "feather_mask": 16},
+    {"soft_mask": True, "area": "masked", "padding": 4, "width": 64, "height": 64, "strength": 0.7},
+    {"soft_mask": True, "invert_mask": True, "extend_top": 20, "content": "fill"},
 ]
 
 
@@ -181,3 +188,66 @@ def test_alpha_goes_into_the_saved_file(pipe, tmp_path):
     (tmp_path / "a.png").write_bytes(buffer.getvalue())
     check(seen, tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").getpixel((0, 0)) == (1, 2, 3, 0)
+
+
+def grey(light, size=SIZE):
+    image = mask(size)
+    return image.point([0] * 255 + [light])
+
+
+@pytest.mark.parametrize("sampler", ["DPM++ 2M", "Euler", "Heun"])
+def test_a_soft_mask_that_is_white_is_an_ordinary_one(pipe, tmp_path, sampler):
+    hard, _ = drawn(pipe, request(tmp_path, sampler=sampler, steps=4))
+    soft, _ = drawn(pipe, request(tmp_path, sampler=sampler, steps=4, soft_mask=True))
+    assert np.array_equal(np.asarray(hard.image), np.asarray(soft.image))
+
+
+def test_the_darker_a_soft_mask_is_the_less_is_redrawn(pipe, tmp_path):
+    original = np.asarray(scene()).astype(int)
+    changes = []
+    for light in (255, 90, 30):
+        result, _ = drawn(pipe, request(tmp_path, steps=8, soft_mask=True), mask_image=grey(light))
+        changes.append(np.abs(np.asarray(result.image).astype(int) - original)[:, 40:64].mean())
+    assert changes[0] > 1.5 * changes[1] > 2 * changes[2] > 0
+
+
+@torch.no_grad()
+def by_the_paper(pipe, wanted, strengths):
+    """Algorithm 1 of Differential Diffusion with the sampler Euler, without guidance."""
+    generator = torch.Generator("cpu").manual_seed(wanted.seed)
+    original = encode(pipe, scene(), generator)
+    noise = torch.randn(original.shape, generator=generator)
+    scheduler = samplers.build(wanted.sampler, wanted.schedule, pipe.scheduler.config)
+    scheduler.set_timesteps(wanted.steps)
+    words = Conditioner().encode(pipe, wanted.prompt, None).prompt
+    latents = noise * scheduler.init_noise_sigma
+    for done, step in enumerate(scheduler.timesteps, start=1):
+        answer = pipe.unet(scheduler.scale_model_input(latents, step), step, words, return_dict=False)[0]
+        latents = scheduler.step(answer, step, latents, return_dict=False)[0]
+        beside = original + scheduler.sigmas[done] * noise
+        latents = torch.where(strengths > 1 - done / wanted.steps, latents, beside)
+    return latents
+
+
+def test_it_is_the_papers_algorithm(pipe, tmp_path):
+    wanted = request(tmp_path, steps=5, soft_mask=True, sampler="Euler", guidance_scale=1.0)
+    ramp = Image.linear_gradient("L").resize(SIZE)
+    seen = scene_of(wanted, scene(), ramp)
+    conditioning = Conditioner().encode(pipe, wanted.prompt, None)
+    begin, changes = partial(from_scene, scene=seen), partial(changes_by, wanted, seen)
+    own = denoise(pipe, conditioning, wanted, Watch(lambda _: None), begin, changes)
+    blocks = torch.from_numpy(masks.means(np.asarray(ramp, np.float32) / 255, 8))
+    assert torch.allclose(own, by_the_paper(pipe, wanted, blocks), atol=1e-4)
+
+
+def test_where_a_soft_mask_is_black_nothing_changes(pipe, tmp_path):
+    ramp = Image.linear_gradient("L").resize(SIZE).point([0] * 100 + [*range(156)])
+    result, seen = drawn(pipe, request(tmp_path, soft_mask=True), mask_image=ramp)
+    black = np.asarray(ramp) == 0
+    assert black.any() and np.array_equal(np.asarray(result.image)[black], np.asarray(scene())[black])
+    assert np.array_equal(seen.covered == 0, black)
+
+
+def test_guidance_that_ends_early_leaves_a_soft_mask_of_one_row(pipe, tmp_path):
+    result, _ = drawn(pipe, request(tmp_path, steps=4, guidance_end=0.5, soft_mask=True), mask_image=grey(150))
+    assert result.notes == ("0 px changed outside the mask",)

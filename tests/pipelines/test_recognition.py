@@ -8,6 +8,7 @@ from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import ModelFamily
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import read_header
+from presets.errors import InvalidField
 from tests.safetensors_files import REFINER, SD1, SD2, SDXL, write_folder, write_json, write_safetensors
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
@@ -94,6 +95,8 @@ def test_variant_is_listed_and_refuses_what_it_was_not_made_for(catalog, checkpo
     with pytest.raises(ModelFamily, match=f"a {title} checkpoint: it .* picture.*, and cannot do text to image"):
         model.check_task("text-to-image")
     model.check_task(*tasks)
+    with pytest.raises(InvalidField, match=f"Soft mask cannot be used with 'a', a {title} checkpoint"):
+        model.check_soft_mask()
 
 
 @pytest.mark.parametrize(

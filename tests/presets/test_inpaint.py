@@ -4,6 +4,7 @@ from PIL import Image
 from presets.checks import parse
 from presets.errors import InvalidField
 from presets.images import ImageRef
+from presets.infotext import parameters_text
 from presets.inputs import Inputs
 from presets.metadata import encode_png, read_request
 from presets.requests import Inpaint
@@ -49,6 +50,7 @@ REFUSED = [
     ({"padding": 513}, "padding", "E-MASK", "0 to 512"),
     ({"extend_top": -8}, "extend_top", "E-SIZE", "0 to 2048."),
     ({"invert_mask": "yes"}, "invert_mask", "E-API-ARGS", "cannot be 'yes'"),
+    ({"soft_mask": 1}, "soft_mask", "E-MASK", "cannot be 1"),
     ({"content": "latent"}, "content", "E-API-ARGS", "Allowed: original, fill, noise, nothing"),
     ({"strength": 0.01}, "strength", "E-STRENGTH", "leaves no step"),
 ]
@@ -99,3 +101,17 @@ def test_a_saved_picture_carries_the_request(tmp_path):
     recovered = read_request(path)
     assert recovered.request == wanted
     assert recovered.record["notes"] == ["0 px changed outside the mask"]
+
+
+def test_a_soft_mask_may_be_dark_grey_and_must_not_be_black(tmp_path):
+    grey = LEFT.point(([0] * 255 + [60]) * 3)
+    assert examined(tmp_path, grey, soft_mask=True).warnings == ()
+    with pytest.raises(InvalidField, match="The mask is empty"):
+        examined(tmp_path, grey)
+    with pytest.raises(InvalidField, match="The mask is empty"):
+        examined(tmp_path, Image.new("RGB", (64, 48)), soft_mask=True)
+
+
+def test_a1111s_text_says_that_the_mask_is_soft():
+    assert "Soft inpainting enabled: True" in parameters_text(request(soft_mask=True))
+    assert "Soft inpainting" not in parameters_text(request())

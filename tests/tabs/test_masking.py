@@ -45,9 +45,9 @@ def photo(tmp_path: Path) -> dict[str, str]:
     return {"path": str(tmp_path / "photo.png")}
 
 
-def layer(box=(10, 10, 30, 40)) -> bytes:
+def layer(box=(10, 10, 30, 40), light=255, alpha=255) -> bytes:
     image = Image.new("RGBA", PICTURE.size, (255, 255, 255, 0))
-    image.paste((255, 255, 255, 255), box)
+    image.paste((light, light, light, alpha), box)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
@@ -62,6 +62,17 @@ def test_what_was_painted_in_a_browser_is_the_mask(page, photo):
     for _ in range(2):  # the check beside the field and the run read it, one after the other
         mask = page.engine.inputs.open(request(page, photo, {"id": "one"}).mask)
     assert painted(mask).getbbox() == (10, 10, 30, 40)
+
+
+def test_shades_of_grey_are_levels_of_the_mask_and_shown_again(page, photo):
+    page.editor.blob_storage["one"] = EditorDataBlobs(
+        background=None, layers=[layer(), layer((40, 0, 50, 60), 64), layer((60, 0, 70, 60), 255, 100)], composite=None
+    )
+    mask = request(page, photo, {"id": "one"}).mask
+    levels = page.engine.inputs.levels(mask)
+    assert [levels.getpixel(point) for point in ((0, 0), (20, 20), (45, 20), (65, 20))] == [0, 255, 64, 100]
+    (again,) = masking.shown(page.engine.inputs, request(page, photo, {"id": "one"}).image, mask)[0]["layers"]
+    assert np.array_equal(np.asarray(again.getchannel("A")), np.asarray(levels))
 
 
 def test_paintings_are_not_kept_for_ever(page, photo):
