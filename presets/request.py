@@ -1,6 +1,7 @@
 """The base of all requests (presets/requests.py): one frozen model, checked when it is made."""
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
@@ -96,6 +97,11 @@ class Request(BaseModel):
         much of it."""
         width, height = self.canvas
         return max(1.0, self.picture_count * width * height)
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        """Of (settled) requests whose pictures can be drawn at once it is the same; None where each is drawn alone."""
+        return None
 
     @property
     def caption(self) -> str:
