@@ -55,7 +55,10 @@ def as_numbers(picture: Image.Image) -> torch.Tensor:
 
 @contextlib.contextmanager
 def following(pipe: Any, followed: Sequence[Followed]) -> Iterator[None]:
-    """Until the block is left, the UNet of `pipe` follows `followed`. Good for one run of the pipeline."""
+    """Until the block is left, the UNet of `pipe` follows `followed`, in each run of the pipeline anew."""
+    if not followed:
+        yield
+        return
     follower = _Follower(pipe, followed)
     # Before others' hooks: those may bring the UNet's weights, which the control models would take away again.
     hook = pipe.unet.register_forward_pre_hook(follower.before_call, with_kwargs=True, prepend=True)
@@ -72,13 +75,14 @@ class _Follower:
         self._pipe = pipe
         self._followed = followed
         self._calls = 0
+        self._level = 0.0
         self._features: dict[int, list[torch.Tensor]] = {}
 
     def before_call(
         self, _unet: Any, arguments: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        call, self._calls = self._calls, self._calls + 1
         sample, timestep = arguments[:2]
+        call = self._call_at(float(timestep))
         named = dict(named)
         for one in self._followed:
             if not one.counts_at(call, self._pipe.num_timesteps):
@@ -92,6 +96,13 @@ class _Follower:
                 named["down_block_additional_residuals"] = _added(given, down)
                 named["mid_block_additional_residual"] = middle + named.get("mid_block_additional_residual", 0)
         return arguments, named
+
+    def _call_at(self, timestep: float) -> int:
+        """Which call of its run this is, from 0. Timesteps fall within a run."""
+        if timestep > self._level or self._calls >= self._pipe.num_timesteps:
+            self._calls = 0
+        self._level, self._calls = timestep, self._calls + 1
+        return self._calls - 1
 
     def _adapted(self, one: Followed, sample: torch.Tensor) -> list[torch.Tensor]:
         """What the adapter says: the same at each step. The UNet takes the list apart, so each call has its own."""
@@ -107,6 +118,7 @@ class _Follower:
 def _answers(one: Followed, sample: torch.Tensor, timestep: Any, named: Mapping[str, Any]) -> Answers:
     """What a ControlNet says of `sample`, weighted, in the shape of the whole batch."""
     words, added, guided = named["encoder_hidden_states"], named.get("added_cond_kwargs"), len(sample) > 1
+    sample = sample[:, : one.model.config.in_channels]  # what stands behind is a mask and what is beside it
     if one.only_positive and guided:
         sample, words = _positive(sample), _positive(words)
         added = {name: _positive(value) for name, value in added.items()} if added else added

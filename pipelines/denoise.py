@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,7 +68,6 @@ def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[
     return {"latents": noise, "width": request.width, "height": request.height}
 
 
-@torch.inference_mode()
 def denoise(
     pipe: Any,
     conditioning: Conditioning,
@@ -82,10 +81,27 @@ def denoise(
     All noise comes from a CPU generator with the request's seed, so that the device does not matter. `pipe` is left
     as it was, also where `watch.report` raises.
     """
-    generator = torch.Generator("cpu").manual_seed(request.seed)
+    return denoise_together(pipe, conditioning, (request,), (watch,), begin, changes)
+
+
+@torch.inference_mode()
+def denoise_together(
+    pipe: Any,
+    conditioning: Conditioning,
+    requests: Sequence[Drawing],
+    watches: Sequence[Watch],
+    begin: Begin = from_noise,
+    changes: Changes | None = None,
+) -> torch.Tensor:
+    """As `denoise`, of several requests that differ in words and seeds alone: latents with a row for each, as
+    `conditioning` has."""
+    request = requests[0]
+    generators = [torch.Generator("cpu").manual_seed(each.seed) for each in requests]
+    generator: Any = generators if len(generators) > 1 else generators[0]
     sides = _sides(pipe, request)
     device, dtype = pipe._execution_device, conditioning.prompt.dtype
-    start = {name: _placed(value, device, dtype) for name, value in begin(pipe, request, generator).items()}
+    starts = [begin(pipe, *each) for each in zip(requests, generators, strict=True)]
+    start = {name: _placed(_joined([each[name] for each in starts]), device, dtype) for name in starts[0]}
 
     def changed(done: float) -> dict[str, torch.Tensor]:
         return {name: _placed(value, device, dtype) for name, value in changes(pipe, done).items()} if changes else {}
@@ -94,7 +110,7 @@ def denoise(
         _scheduler(pipe, request),
         contextlib.nullcontext() if is_flow(pipe) else _merged_tokens(pipe.unet, request.token_merging),
         reusing(denoiser_of(pipe), request.step_cache),
-        _Steps(pipe, request, watch, sides, changed) as steps,
+        _Steps(pipe, request, watches, sides, changed) as steps,
     ):
         latents = pipe(
             **start,
@@ -115,6 +131,11 @@ def _sides(pipe: Any, request: Drawing) -> tuple[int, int]:
     """(height, width) of the latents."""
     assert request.width and request.height
     return request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """Tensors one after the other; of all else the first."""
+    return torch.cat(list(values)) if isinstance(values[0], torch.Tensor) and len(values) > 1 else values[0]
 
 
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -141,8 +162,8 @@ def _unpacked(latents: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
     if latents.ndim == 4:
         return latents
     height, width = sides
-    squares = latents.view(1, height // 2, width // 2, -1, 2, 2)
-    return squares.permute(0, 3, 1, 4, 2, 5).reshape(1, -1, height, width)
+    squares = latents.view(len(latents), height // 2, width // 2, -1, 2, 2)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(len(latents), -1, height, width)
 
 
 class NoNumbers(Exception):
@@ -310,7 +331,8 @@ def _is_guided(pipe: Any) -> bool:
 
 
 class _Steps:
-    """As a `with`, follows the denoiser of a run, and reports each step to its watch with a preview now and then.
+    """As a `with`, follows the denoiser of a run, and reports each step to its watches, one for each of the pictures
+    that are made together, with a preview now and then.
 
     The preview is of the finished picture as the model foresees it: what the denoiser read is the same mixture of
     picture and noise for every sampler, and its answer tells them apart.
@@ -320,7 +342,7 @@ class _Steps:
         self,
         pipe: Any,
         request: Drawing,
-        watch: Watch,
+        watches: Sequence[Watch],
         sides: tuple[int, int],
         changed: Callable[[float], Mapping[str, Any]],
     ):
@@ -330,8 +352,8 @@ class _Steps:
         self._guidance_end = request.guidance_end
         self._may_end = _is_guided(pipe) and not guidance_must_stay(pipe)
         self.tensors = [name for name in _PAIRED if self._may_end and name in pipe._callback_tensor_inputs]
-        self._watch = watch
-        self._pace = Pace(watch.preview_interval)
+        self._watches = watches
+        self._pace = Pace(watches[0].preview_interval)
         self._done = 0
         self._started = 0.0
         self._seen: tuple[torch.Tensor, Any, torch.Tensor] | None = None
@@ -370,27 +392,30 @@ class _Steps:
         if done > self._done:
             self._done = done
             seconds = time.perf_counter() - self._started
-            self._watch.report(
-                Progress(
-                    picture=self._watch.picture,
-                    pictures=self._watch.pictures,
-                    step=done,
-                    steps=steps,
-                    seconds=seconds,
-                    remaining=seconds / done * (steps - done),
-                    preview=self._preview(),
+            for watch, preview in zip(self._watches, self._previews(), strict=True):
+                watch.report(
+                    Progress(
+                        picture=watch.picture,
+                        pictures=watch.pictures,
+                        step=done,
+                        steps=steps,
+                        seconds=seconds,
+                        remaining=seconds / done * (steps - done),
+                        preview=preview,
+                    )
                 )
-            )
 
     def _see(self, denoiser: Any, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:  # noqa: ARG002
         sample, timestep = arguments[:2] if arguments else (named["hidden_states"], named["timestep"])
         self._seen = (sample, timestep, output[0])
 
-    def _preview(self) -> bytes | None:
-        if self._watch.latent_map is None or self._seen is None or not self._pace.due():
-            return None
+    def _previews(self) -> Sequence[bytes | None]:
+        """One for each watch, or none at all."""
+        latent_map = self._watches[0].latent_map
+        if latent_map is None or self._seen is None or not self._pace.due():
+            return [None] * len(self._watches)
         foreseen = self._foreseen_in_flow if is_flow(self._pipe) else self._foreseen
-        return jpeg(thumbnail(foreseen(*self._seen), self._watch.latent_map))
+        return [jpeg(thumbnail(latents[None], latent_map)) for latents in foreseen(*self._seen)]
 
     def _foreseen(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents without noise: equations 12 and 15 of https://arxiv.org/abs/2202.00512, guidance applied."""
@@ -411,10 +436,10 @@ class _Steps:
         https://arxiv.org/abs/2403.03206)."""
         if sample.ndim == 3:
             sample = sample[..., : output.shape[-1]]
-        if len(sample) == 2:
+        if len(sample) > len(self._watches):
             negative, positive = output.chunk(2)
             output = negative + self._pipe.guidance_scale * (positive - negative)
-            sample = sample[:1]
+            sample = sample[: len(self._watches)]
         level = float(timestep.flatten()[0])
         if sample.ndim == 4:  # Flux is told the level itself, the others the timestep
             level /= self._pipe.scheduler.config.num_train_timesteps

@@ -13,6 +13,7 @@ from pipelines.drawing import Then, Work, conditioning_of, decoded, draw
 from pipelines.engine.context import Context
 from pipelines.engine.manager import Loaded
 from pipelines.resizing import RESIZED, stretched
+from pipelines.units import Own, follow, names_of, resized_to
 from presets.fields import SIDE_STEP
 from presets.inputs import on_white
 from presets.requests import ImageToImage
@@ -22,7 +23,14 @@ from presets.sizes import on_grid
 def run(request: ImageToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request."""
     given = on_white(context.inputs.open(request.image))
-    draw(request, context, Work(functools.partial(from_picture, given=given), then=_loopback(request, context)))
+    own = Own(given, "stretch" if request.resize_mode == "latent" else request.resize_mode)
+    work = Work(
+        functools.partial(from_picture, given=given),
+        controls=names_of(request),
+        during=follow(request, context, resized_to(request.canvas), own),
+        then=_loopback(request, context),
+    )
+    draw(request, context, work)
 
 
 def _loopback(request: ImageToImage, context: Context) -> Then | None:

@@ -16,7 +16,8 @@ from pipelines.denoise import denoiser_of, encode
 from pipelines.drawing import Drawn, Work, draw
 from pipelines.engine.context import Context
 from pipelines.masks import Box
-from pipelines.resizing import stretched
+from pipelines.resizing import RESIZED, stretched
+from pipelines.units import Own, follow, names_of
 from presets.errors import UserError
 from presets.inputs import on_white
 from presets.requests import Inpaint
@@ -56,6 +57,8 @@ def run(request: Inpaint, context: Context) -> None:
     work = Work(
         begin=functools.partial(from_scene, scene=scene),
         changes=functools.partial(changes_by, request, scene) if request.soft_mask else None,
+        controls=names_of(request),
+        during=follow(request, context, functools.partial(_framed, request, scene), Own(on_white(scene.picture))),
         finish=functools.partial(finished, scene),
         check=functools.partial(check, scene),
     )
@@ -90,6 +93,11 @@ def _box(request: Inpaint, covered: np.ndarray) -> Box:
     if request.area == "whole" or part is None:
         return 0, 0, width, height
     return masks.shaped(part, _size(request), (width, height))
+
+
+def _framed(request: Inpaint, scene: Scene, image: Image.Image, mode: str) -> Image.Image:
+    """A `Fit`: of `image` over the whole frame what the model sees."""
+    return stretched(RESIZED[mode](image, scene.picture.size).crop(scene.box), _size(request))
 
 
 def _size(request: Inpaint) -> tuple[int, int]:

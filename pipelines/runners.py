@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image, upscale
+from pipelines import control_picture, controlnet, image_to_image, inpaint, text_to_image, together, upscale
 from pipelines.engine.context import Context
 from presets.control_picture import ControlPicture
 from presets.request import Request
@@ -21,3 +21,8 @@ RUNNERS: Mapping[type[Request], Callable[[Any, Context], None]] = MappingProxyTy
         Upscale: upscale.run,
     }
 )
+
+TOGETHER: Mapping[type[Request], Callable[[Any, Any, Any], bool]] = MappingProxyType(
+    {TextToImage: together.draw_together}
+)
+"""Kind of request -> the function that does several of one `batch_key` at once."""

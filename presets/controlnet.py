@@ -1,22 +1,30 @@
-"""Requests that draw what control pictures show: up to three units, each with its picture, preprocessor and model."""
+"""Requests that draw what control pictures show: up to three units, each with its picture, preprocessor and model.
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+ControlNet draws it from noise. What draws on a given picture can follow others as well, or the outlines, depth ... of
+that picture itself.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import control_fields, fields, sizes
 from presets.drawing import Drawing
-from presets.errors import renamed_field
+from presets.errors import InvalidField, renamed_field
 from presets.preprocessors import PreprocessSettings
-from presets.request import Request
+from presets.request import FromPicture, Request
 
 if TYPE_CHECKING:
+    from presets.inputs import Inputs
     from presets.installed import Installed
 
 
+FollowingType = TypeVar("FollowingType", bound="Following")
+
+
 class ControlUnit(PreprocessSettings):
-    """One picture that is followed. A preset may leave out the picture; what is drawn needs it."""
+    """One picture that is followed. A preset may leave out the picture."""
 
     picture: control_fields.ControlPicture = None
     control: control_fields.ControlName = ""
@@ -58,8 +66,47 @@ class ControlUnit(PreprocessSettings):
         return PreprocessSettings.model_validate(self.model_dump(include=set(PreprocessSettings.model_fields)))
 
 
+ControlUnits = Annotated[
+    tuple[ControlUnit, ...],
+    Field(
+        max_length=control_fields.UNITS,
+        description="The pictures that are followed, each with its settings; without one the given picture is.",
+        json_schema_extra=fields.extra("E-CONTROL", "Control units", "advanced", part="control unit"),
+    ),
+]
+
+
+class Following(Drawing):
+    """What all kinds share that draw and follow control pictures, those of their `units`. Where a picture is given,
+    units without one of their own follow that."""
+
+    if TYPE_CHECKING:
+        units: tuple[ControlUnit, ...]
+
+    @model_validator(mode="after")
+    def _own_control_pictures_are_not_too_large(self: FollowingType) -> FollowingType:
+        image = self.image if isinstance(self, FromPicture) else None
+        for unit in self.units:
+            if image and unit.picture is None and not unit.pixel_perfect:
+                unit.check_size_for(image.size)
+        return self
+
+    def settled(self: FollowingType, installed: "Installed") -> FollowingType:
+        settled = super().settled(installed)
+        with renamed_field("preprocessor", "units"):
+            for unit in settled.units:
+                installed.check_preprocessor(unit.preprocessor)
+        names = installed.controls([unit.control for unit in settled.units], settled.checkpoint)
+        units = tuple(unit.model_copy(update={"control": names[unit.control]}) for unit in settled.units)
+        return settled.model_copy(update={"units": units})
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        return (*super().searched, *(unit.control for unit in self.units))
+
+
 class FromUnits(Request):
-    """What all kinds share that follow control pictures."""
+    """What all kinds share that need a control picture."""
 
     units: Annotated[
         tuple[ControlUnit, ...],
@@ -72,7 +119,7 @@ class FromUnits(Request):
     ]
 
 
-class ControlNet(Drawing, FromUnits):
+class ControlNet(Following, FromUnits):
     """Draw what control pictures show: outlines, depth, a pose."""
 
     title: ClassVar[str] = "ControlNet"
@@ -81,21 +128,16 @@ class ControlNet(Drawing, FromUnits):
     width: control_fields.DrawnWidth = None
     height: control_fields.DrawnHeight = None
 
-    def settled(self, installed: "Installed") -> "ControlNet":
-        settled = super().settled(installed)
-        with renamed_field("preprocessor", "units"):
-            for unit in settled.units:
-                installed.check_preprocessor(unit.preprocessor)
-        names = installed.controls([unit.control for unit in settled.units], settled.checkpoint)
-        units = tuple(unit.model_copy(update={"control": names[unit.control]}) for unit in settled.units)
-        return settled.model_copy(update={"units": units})
+    def examined(self, inputs: "Inputs") -> "ControlNet":
+        """Raises `InvalidField` for a unit without a picture, too."""
+        for number, unit in enumerate(self.units, start=1):
+            if unit.picture is None:
+                message = f"Control unit {number} has no picture: choose one, or leave the unit out."
+                raise InvalidField("units", message, code="E-IMAGE")
+        return super().examined(inputs)
 
     def _size(self, native_size: tuple[int, int], grid: int) -> tuple[int, int]:
         shown = next((unit.picture for unit in self.units if unit.picture is not None), None)
         if shown is None or (self.width and self.height):
             return super()._size(native_size, grid)
         return sizes.shaped_as(shown.size, (self.width, self.height), native_size, grid)
-
-    @property
-    def searched(self) -> tuple[str, ...]:
-        return (*super().searched, *(unit.control for unit in self.units))

@@ -11,12 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from presets import fields, picture_fields, prompts, sizes
 from presets.checks import parse
-from presets.errors import shortened
+from presets.errors import InvalidField, shortened
 from presets.references import References
 from presets.request import FromPicture, Request
 from presets.samplers import SCHEDULES_OF
 
 if TYPE_CHECKING:
+    from presets.inputs import Inputs
     from presets.installed import Installed
 
 DrawingType = TypeVar("DrawingType", bound="Drawing")
@@ -145,6 +146,14 @@ class Drawing(Request):
         named = self.model_copy(update={"loras": loras, "prompt": prompts.with_loras_named(self.prompt, names)})
         parse(type(self), named.model_dump())
         return named
+
+    def examined(self: DrawingType, inputs: "Inputs") -> DrawingType:
+        """Raises `InvalidField` for a reference without a picture, too."""
+        for number, reference in enumerate(self.references, start=1):
+            if reference.picture is None:
+                message = f"Style reference {number} has no picture: choose one, or leave it out."
+                raise InvalidField("references", message, code="E-IMAGE")
+        return super().examined(inputs)
 
     def settled(self: DrawingType, installed: "Installed") -> DrawingType:
         checkpoint = installed.checkpoint(self.checkpoint, self.kind)

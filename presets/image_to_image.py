@@ -9,6 +9,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, loopback_fields, picture_fields
+from presets.controlnet import ControlUnits, Following
 from presets.drawing import Redrawing
 
 CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
@@ -21,7 +22,7 @@ CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
 """How far the strength has come after a share of the rounds, as AUTOMATIC1111's script "Loopback" has it."""
 
 
-class ImageToImage(Redrawing):
+class ImageToImage(Following, Redrawing):
     """Redraw a picture as told in words."""
 
     title: ClassVar[str] = "Image to image"
@@ -29,6 +30,7 @@ class ImageToImage(Redrawing):
 
     kind: Literal["image-to-image"] = "image-to-image"
     resize_mode: picture_fields.ResizeMode = "crop"
+    units: ControlUnits = ()
     rounds: loopback_fields.Rounds = 1
     final_strength: loopback_fields.FinalStrength = 0.0
     strength_curve: loopback_fields.StrengthCurve = "linear"

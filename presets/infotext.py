@@ -14,10 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 from presets import control_text
+from presets.controlnet import Following
 from presets.drawing import Drawing, LoraUse
 from presets.fields import without_control_characters
 from presets.hires_fields import SAME
-from presets.requests import AnyRequest, ControlNet, ImageToImage, Inpaint, TextToImage, drawing_of
+from presets.requests import AnyRequest, ImageToImage, Inpaint, TextToImage, drawing_of
 from presets.upscale import Tile, Upscale
 
 PAIRS_LEAST = 3
@@ -140,7 +141,7 @@ def _loopback(request: Drawing) -> dict[str, Any]:
 
 
 def _units(request: Drawing) -> dict[str, str]:
-    units = request.units if isinstance(request, ControlNet) else ()
+    units = request.units if isinstance(request, Following) else ()
     return {f"ControlNet {number}": control_text.text_of(unit) for number, unit in enumerate(units)}
 
 

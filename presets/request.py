@@ -1,13 +1,12 @@
 """The base of all requests (presets/requests.py): one frozen model, checked when it is made."""
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 
 from presets import fields, picture_fields
-from presets.checks import field_extra
-from presets.errors import InvalidField
 from presets.images import ImageRef
 from presets.parts import parts_with_pictures
 
@@ -61,12 +60,6 @@ class Request(BaseModel):
 
     def examined(self: RequestType, inputs: "Inputs") -> RequestType:
         """This request after a look at the pictures it names. Raises `InvalidField` if one is missing or of no use."""
-        for name in parts_with_pictures(type(self)):
-            what = field_extra(type(self), name)["part"]
-            for number, part in enumerate(getattr(self, name), start=1):
-                if part.picture is None:
-                    message = f"{what.capitalize()} {number} has no picture: choose one, or leave it out."
-                    raise InvalidField(name, message, code="E-IMAGE")
         for place, picture in self.pictures.items():
             inputs.check(picture, place.partition(".")[0])
         return self.model_copy()
@@ -105,6 +98,11 @@ class Request(BaseModel):
         much of it."""
         width, height = self.canvas
         return max(1.0, self.picture_count * width * height)
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        """Of (settled) requests whose pictures can be drawn at once it is the same; None where each is drawn alone."""
+        return None
 
     @property
     def caption(self) -> str:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from presets import picture_fields, sizes
 from presets.control_picture import ControlPicture
-from presets.controlnet import ControlNet
+from presets.controlnet import ControlNet, ControlUnits, Following
 from presets.drawing import Drawing, Redrawing
 from presets.errors import InvalidField
 from presets.image_to_image import ImageToImage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from presets.installed import Installed
 
 
-class Inpaint(Redrawing):
+class Inpaint(Following, Redrawing):
     """Redraw what is masked in a picture, or draw on beyond its sides; all else stays to the pixel."""
 
     title: ClassVar[str] = "Inpaint"
@@ -44,6 +44,7 @@ class Inpaint(Redrawing):
     extend_right: picture_fields.ExtendRight = 0
     extend_top: picture_fields.ExtendTop = 0
     extend_bottom: picture_fields.ExtendBottom = 0
+    units: ControlUnits = ()
 
     @model_validator(mode="after")
     def _mask_fits(self) -> "Inpaint":

@@ -134,6 +134,9 @@ class Settings(BaseSettings):
         default=None, ge=0, description="Bytes of weights kept in main memory beside a GPU; half of it if unset."
     )
     queue_limit: int = Field(default=1000, ge=1, description="Jobs that may wait; more are refused.")
+    batch_limit: int = Field(
+        default=4, ge=1, le=16, description="Waiting jobs drawn at once where that was measured to pay; 1: never."
+    )
     user_limit: int = Field(default=200, ge=1, description="Jobs of one user that may wait; more are refused.")
     work_limit: float | None = Field(
         default=None,

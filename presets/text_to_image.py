@@ -1,5 +1,6 @@
 """The request that makes pictures from words."""
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
@@ -14,6 +15,8 @@ from presets.samplers import SCHEDULES_OF
 if TYPE_CHECKING:
     from presets.installed import Installed
 
+_OWN = {"prompt", "negative_prompt", "seed", "loras", "styles"}
+"""What may differ between pictures that are drawn at once."""
 GRID = 16
 """Pixels that the sides of what is drawn on are multiples of, whatever the checkpoint's family."""
 
@@ -83,6 +86,12 @@ class TextToImage(Drawing):
     @property
     def largest_canvas(self) -> tuple[int, int]:
         return self.picture_size
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        if self.count > 1 or self.is_drawn_on or self.step_cache:  # the cache is one for all that is drawn at once
+            return None
+        return self.all_loras, self.model_dump_json(exclude=_OWN)
 
     def drawn_on(self) -> "TextToImage":
         """The request for the second part of this (settled) one alone, in the larger size."""

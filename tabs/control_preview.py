@@ -32,8 +32,9 @@ def preview(
     """Let `button` make a control picture and show it in `output`; what it waits for, and what is wrong, in `status`.
 
     `settings` are the widgets by the names of `ControlPicture`'s fields: "image" (a `gr.Image` of file paths),
-    "preprocessor", and those of the parameters that there are; a field without a widget keeps its default. What is made
-    is a job like any other: it waits its turn, lies in the gallery, and is cancelled when the page is closed.
+    "preprocessor", and those of the parameters that there are; a field without a widget keeps its default. Without an
+    image it is made of "given", if there is such a widget. It is a job like any other: it waits its turn, lies in the
+    gallery, and is cancelled when the page is closed.
     """
 
     async def run(page: gr.Request, *values: Any) -> AsyncGenerator[Updates, None]:
@@ -72,11 +73,11 @@ def preview(
 
 def asked_for(engine: Engine, values: Mapping[str, Any]) -> ControlPicture:
     """The request for the values of the widgets. Raises `InvalidField`."""
-    file = values.get("image")
+    file = values.get("image") or values.get("given")
     if not file:
         raise InvalidField("image", "Picture is missing: choose one first.", code="E-IMAGE")
     image = reference(engine.inputs, file, "image")
-    given = {name: value for name, value in values.items() if value not in (None, "")}
+    given = {name: value for name, value in values.items() if value not in (None, "") and name != "given"}
     typed = given.get("resolution")
     if isinstance(typed, str) and typed.strip().isdecimal():  # of a box that can be left empty
         given["resolution"] = int(typed)

@@ -7,12 +7,13 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.engine.jobs import ControlInfo, Engine
+from presets.checks import field_extra
 from presets.control_fields import UNITS
-from presets.controlnet import ControlUnit
 from presets.preprocessors import PARAMETERS
 from tabs import control_preview, markup, preprocessing
 from tabs.form import Form
-from tabs.part_forms import PartForm, together
+from tabs.part_forms import together
+from tabs.unit_form import UnitForm
 from tabs.updates import update
 from tabs.widgets import PICTURE_HEIGHT
 
@@ -33,16 +34,25 @@ def build(engine: Engine, form: Form) -> None:
     together(form, "units", units)
 
 
-def _unit(engine: Engine, form: Form, number: int) -> PartForm:
-    unit = PartForm(ControlUnit, form, f"unit-{number}")
+def build_beside(engine: Engine, form: Form) -> None:
+    """Put the field `units` of a form that is given a picture here, closed."""
+    with gr.Accordion("ControlNet", open=False, elem_id=form.element_id("controlnet")):
+        build(engine, form)
+
+
+def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
+    unit = UnitForm(form, number)
     with gr.Accordion(f"Unit {number}", open=number == 1, elem_id=form.element_id(f"unit-{number}")):
         picture = unit.widget("picture")
+        beside = {"given": form.widgets["image"]} if "image" in form.widgets else {}
+        if beside:
+            unit.follow_given(field_extra(form.kind, "image")["label"])
         preprocessor = unit.widget("preprocessor", choices=preprocessing.choices())
         assert isinstance(preprocessor, gr.Dropdown)
         note = gr.HTML(elem_id=unit.element_id("preprocessor") + "-note", elem_classes="note")
         parameters = {name: unit.widget(name) for name in PARAMETERS}
         preprocessing.follow(engine, preprocessor, parameters, note)
-        _preview(engine, unit, {"image": picture, "preprocessor": preprocessor, **parameters})
+        _preview(engine, unit, {"image": picture, "preprocessor": preprocessor, **parameters, **beside})
         unit.widget("control", choices=["", *names_of(engine.controls())])
         unit.widget("weight")
         with gr.Row():
@@ -57,7 +67,7 @@ def _unit(engine: Engine, form: Form, number: int) -> PartForm:
     return unit
 
 
-def _preview(engine: Engine, unit: PartForm, settings: Mapping[str, Component]) -> None:
+def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) -> None:
     """A button that shows the control picture, and the place for it."""
     button = gr.Button("Preview the control picture", size="sm", elem_id=unit.element_id("preview"))
     status = gr.HTML(elem_id=unit.element_id("preview-status"), elem_classes="job-status")

@@ -4,7 +4,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.requests import ImageToImage
-from tabs import drawing
+from tabs import control_units, drawing
 from tabs.batch_form import BatchForm
 from tabs.form import Form
 from tabs.tab import Tab
@@ -21,8 +21,9 @@ def _picture(_engine: Engine, form: Form) -> None:
     form.put_files()
 
 
-def _strength(_engine: Engine, form: Form) -> None:
+def _strength(engine: Engine, form: Form) -> None:
     form.widget("strength")
+    control_units.build_beside(engine, form)
 
 
 def _sizes(_engine: Engine, form: Form) -> None:

@@ -4,7 +4,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.requests import Inpaint
-from tabs import drawing, frame, masking
+from tabs import control_units, drawing, frame, masking
 from tabs.form import Form
 from tabs.tab import Tab
 
@@ -30,6 +30,7 @@ def _settings(engine: Engine, form: Form) -> None:
             for side in ("left", "right", "top", "bottom"):
                 form.widget(f"extend_{side}", min_width=100)
         frame.build(engine, form)
+    control_units.build_beside(engine, form)
 
 
 def _sizes(_engine: Engine, form: Form) -> None:

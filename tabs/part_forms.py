@@ -5,6 +5,7 @@ from itertools import islice, zip_longest
 from typing import Any, cast
 
 import gradio as gr
+from gradio.components import Component
 from pydantic import BaseModel
 
 from tabs.form import Form
@@ -18,17 +19,22 @@ class PartForm(Form[Any]):
         super().__init__(cast("Any", kind), owner.store)
         self._prefix = owner.element_id(name)
 
+    @property
+    def parts(self) -> list[Component]:
+        """All that stands for the part."""
+        return self.inputs
+
     def element_id(self, name: str) -> str:
         return f"{self._prefix}-{name}".replace("_", "-")
 
     def part(self, values: Sequence[Any]) -> dict[str, Any] | None:
-        """The part's fields; None where it has no picture and thus does nothing."""
+        """The part's fields, of the values of its `parts`; None where it has no picture and thus does nothing."""
         given = {name: value for name, value in self.given(values).items() if value is not None}
         return given if "picture" in given else None
 
     def shown(self, part: BaseModel | None) -> list[Any]:
-        """The inputs' new values for those of `part`. One without a picture leaves the one that is there; no part takes
-        it away."""
+        """The new values of its `parts` for those of `part`. One without a picture leaves the one that is there; no
+        part takes it away."""
         if part is None:
             return [None if name == "picture" else gr.skip() for name in self.widgets]
         given = {name: getattr(part, name) for name in type(part).model_fields}
@@ -40,11 +46,11 @@ def together(owner: Form, field: str, parts: Sequence[PartForm]) -> None:
 
     def read(values: Sequence[Any]) -> list[dict[str, Any]]:
         rest = iter(values)
-        found = [part.part(list(islice(rest, len(part.inputs)))) for part in parts]
+        found = [part.part(list(islice(rest, len(part.parts)))) for part in parts]
         return [part for part in found if part is not None]
 
     def show(request: Any) -> list[Any]:
         pairs = zip_longest(parts, getattr(request, field)[: len(parts)])
         return [change for form, part in pairs for change in form.shown(part)]
 
-    owner.group(field, Group([component for part in parts for component in part.inputs], read, show))
+    owner.group(field, Group([component for part in parts for component in part.parts], read, show))

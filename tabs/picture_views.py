@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from presets.gallery import Choices
 from presets.gallery_files import Picture
+from presets.requests import drawing_of
 
 CAPTION_SHOWN = 300
 """Characters of a caption in a list."""
@@ -108,7 +109,7 @@ def choices_of(choices: Choices, *, is_private: bool) -> PictureChoices:
 
 
 def _values(picture: Picture, base: str) -> dict[str, Any]:
-    url = f"{base}/pictures/{picture.identifier}"
+    url, drawing = f"{base}/pictures/{picture.identifier}", drawing_of(picture.request)
     return {
         "id": picture.identifier,
         "created": picture.created,
@@ -116,7 +117,7 @@ def _values(picture: Picture, base: str) -> dict[str, Any]:
         "height": picture.height,
         "kind": picture.request.kind,
         "caption": picture.request.caption[:CAPTION_SHOWN],
-        "seed": getattr(picture.request, "seed", None),
+        "seed": drawing.seed if drawing else None,
         "starred": picture.starred,
         "boards": picture.boards,
         "deleted": picture.deleted,

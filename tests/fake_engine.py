@@ -290,7 +290,7 @@ class FakeEngine:
         request = job.request.picture(index)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{job.id}-{index}.png"
-        colour = tuple(getattr(request, "seed", 0).to_bytes(8, "little")[:3])
+        colour = tuple(max(0, getattr(request, "seed", 0)).to_bytes(8, "little")[:3])
         Image.new("RGB", request.picture_size, colour).save(path)
         return Saved(index=index, path=path, request=request, timings={"total": 0.5}, warnings=tuple(job.warnings))
 

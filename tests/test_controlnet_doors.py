@@ -10,7 +10,7 @@ from gradio_client import handle_file
 from PIL import Image
 
 from presets.metadata import read_request
-from presets.requests import ControlNet
+from presets.requests import ControlNet, ImageToImage
 from tests.pixels import drawn, pixels
 from training.evaluate_controlnet import questions
 from training.outlines import outline_of
@@ -95,3 +95,38 @@ def test_a_picture_of_one_colour_and_one_of_another_shape_are_drawn(real_engine)
         units = [{"picture": real_engine.inputs.keep(image)}]
         (saved,) = real_engine.submit(ControlNet.model_validate({**VALUES, "steps": 1, "units": units})).result()
         assert Image.open(saved.path).size == saved.request.canvas
+
+
+GIVEN = {"prompt": "a red car in the snow", "steps": 4, "seed": 7, "strength": 0.75}
+
+
+@pytest.fixture(scope="module")
+def redrawn(real_engine, outline) -> np.ndarray:
+    unit = {"preprocessor": "canny", "weight": 0.9}
+    request = ImageToImage.model_validate({**GIVEN, "image": real_engine.inputs.add(outline), "units": [unit]})
+    return drawn(real_engine, request)
+
+
+def test_a_picture_is_redrawn_along_its_own_lines_by_the_endpoint(real_client, outline, redrawn):
+    given = {**GIVEN, "image": handle_file(outline)}
+    units = [{"preprocessor": "canny", "weight": 0.9}]
+    files, record = real_client.predict(**given, units=units, api_name="/image_to_image")
+    assert np.array_equal(pixels(files), redrawn)
+    assert record["pictures"][0]["request"]["units"][0]["control"] == "storybook-outline"
+    plain, _ = real_client.predict(**given, api_name="/image_to_image")
+    assert not np.array_equal(pixels(plain), redrawn)
+
+
+def test_a_picture_is_redrawn_along_its_own_lines_by_the_command_line(outline, redrawn, tmp_path):
+    line = [sys.executable, "app.py", "--home", str(tmp_path), "--threads", "1", "image-to-image", "--image", outline]
+    options = [f"--{name}={value}" for name, value in GIVEN.items()]
+    unit = ["--unit", "preprocessor=canny,weight=0.9"]
+    done = subprocess.run([*line, *options, *unit], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(pixels([done.stdout.strip()]), redrawn)
+
+
+def test_an_unknown_control_model_is_told_before_anything_is_redrawn(real_client, outline):
+    units = [{"control": "nothing"}]
+    with pytest.raises(Exception, match="No control model is called 'nothing'"):
+        real_client.predict(**GIVEN, image=handle_file(outline), units=units, api_name="/image_to_image")

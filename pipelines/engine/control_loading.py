@@ -28,7 +28,7 @@ Tensors = Mapping[str, torch.Tensor]
 _TORN = (BrokenFile, UnsafeFile, SafetensorError, KeyError, ValueError, RuntimeError, TypeError, IndexError)
 """What is raised for files whose content does not fit together."""
 _AS_THE_UNET = (
-    "in_channels", "flip_sin_to_cos", "freq_shift", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim",
+    "flip_sin_to_cos", "freq_shift", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim",
     "attention_head_dim", "num_attention_heads", "addition_time_embed_dim", "resnet_time_scale_shift",
 )  # fmt: skip
 _CLASSES: Mapping[str, Any] = {
@@ -98,6 +98,7 @@ def _diffusers_config(shapes: Shapes) -> dict[str, Any]:
     hints = [shapes[f"{hint}blocks.{index}.weight"][0] for index in range(1, count(shapes, f"{hint}blocks."), 2)]
     return _described(
         shapes,
+        first="conv_in.weight",
         widths=[shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)],
         layers=count(shapes, "down_blocks.0.resnets."),
         attention=lambda level: f"down_blocks.{level}.attentions.0.",
@@ -116,6 +117,7 @@ def _original_config(shapes: Shapes) -> dict[str, Any]:
     hints = [shapes[f"input_hint_block.{index}.weight"][0] for index in (0, 4, 8, 12)]
     return _described(
         shapes,
+        first="input_blocks.0.0.weight",
         widths=[shapes[f"input_blocks.{start}.0.out_layers.3.weight"][0] for start in starts],
         layers=layers,
         attention=lambda level: f"input_blocks.{starts[level]}.1.",
@@ -127,12 +129,13 @@ def _original_config(shapes: Shapes) -> dict[str, Any]:
 
 
 def _described(
-    shapes: Shapes, *, widths: list[int], layers: int, attention: Callable[[int], str], middle: str
+    shapes: Shapes, *, first: str, widths: list[int], layers: int, attention: Callable[[int], str], middle: str
 ) -> dict[str, Any]:
     """What both layouts tell; `attention` gives the beginning of the names in a level's first layer of it."""
     depths = [count(shapes, f"{attention(level)}transformer_blocks.") for level in range(len(widths))]
     middle_depth = count(shapes, f"{middle}transformer_blocks.")
     config: dict[str, Any] = {
+        "in_channels": shapes[first][1],
         "block_out_channels": widths,
         "layers_per_block": layers,
         "down_block_types": ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths],

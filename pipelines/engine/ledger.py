@@ -46,7 +46,8 @@ class Ledger:
 
     def __init__(self, store: JobStore):
         self.line = Line()
-        self.current: Job | None = None
+        self.running: dict[str, Job] = {}
+        """The job that runs; several, by identifier, where they are drawn at once."""
         self.tally = Tally()
         self.is_durable = store.is_durable
         self._store = store
@@ -57,6 +58,7 @@ class Ledger:
         """Jobs that were perhaps begun before, by this program or one before it."""
         self._deaths: Counter[str] = Counter()
         """Of workers, by job, since it last saved a picture."""
+        self._together = 1
         self._places = 0
         self._forgotten = 0.0
 
@@ -98,15 +100,31 @@ class Ledger:
         stored = [job for job in self._store.ended_of(owner, LISTED_JOBS) if job.id not in known]
         return sorted((*own, *stored), key=lambda job: job.created, reverse=True)
 
-    def take(self, resident: Container[str]) -> Job | None:
-        """Begin the job that is next where the checkpoints `resident` are in memory: it is the current one."""
-        job = self.line.take(resident)
-        if job is not None:
+    @property
+    def current(self) -> Job | None:
+        """The job that runs, the first where there are several."""
+        return next(iter(self.running.values()), None)
+
+    def take(self, resident: Container[str], number_for: Callable[[AnyRequest], int] = lambda _: 1) -> list[Job]:
+        """Begin the job that is next where the checkpoints `resident` are in memory, and others that can be drawn at
+        once with it, as many as `number_for` says of its request. None where none waits."""
+        first = self.line.take(resident)
+        if first is None:
+            return []
+        jobs = [first]
+        if self._is_new(first) and (number := number_for(first.request)) > 1:
+            jobs += self.line.take_like(first, number - 1, self._is_new)
+        for job in jobs:
             job.started = time.time()
             job.tries += 1
-            self.current = job
+            self.running[job.id] = job
             self._store.update(job)
-        return job
+        self._together = len(jobs)
+        return jobs
+
+    def _is_new(self, job: Job) -> bool:
+        """Whether it was never begun: one that a worker died of is drawn alone."""
+        return job.tries == 0 and job.id not in self._cut_off
 
     def put(self, job: Job, event: Event) -> None:
         """An event of a job's; its last one ends it."""
@@ -115,7 +133,7 @@ class Ledger:
         is_last = isinstance(event, LAST_EVENTS)
         if is_last:
             job.ended = time.time()
-            self.current = None if job is self.current else self.current
+            self.running.pop(job.id, None)
         if isinstance(event, Finished):
             event = self._learnt(job, event)
         job.put(event)
@@ -129,11 +147,13 @@ class Ledger:
             self._store.update(job)
 
     def put_back(self, error: UserError, detail: str) -> None:
-        """The worker died. The current job is next once more, or fails with `error` if it has been tried enough."""
+        """The worker died. What ran is next once more, or fails with `error` if it has been tried enough."""
         self.tally = self.tally.model_copy(update={"worker_deaths": self.tally.worker_deaths + 1})
-        job, self.current = self.current, None
-        if job is None:
-            return
+        jobs, self.running = list(self.running.values()), {}
+        for job in reversed(jobs):
+            self._put_back(job, error, detail)
+
+    def _put_back(self, job: Job, error: UserError, detail: str) -> None:
         self._deaths[job.id] += 1
         self._cut_off.add(job.id)
         if job.is_cancelled:
@@ -147,14 +167,14 @@ class Ledger:
             self._store.update(job)
 
     def cancel(self, job: Job) -> bool:
-        """Whether it is the current one, which the worker is to be told of; one that waits is stopped here."""
+        """Whether it runs, which the worker is to be told of; one that waits is stopped here."""
         job.is_cancelled = True
         if self.line.remove(job):
             self.put(job, Stopped())
             self.tell_places()
-        elif job is self.current:
+        elif job.id in self.running:
             self._store.update(job)
-        return job is self.current
+        return job.id in self.running
 
     def move_up(self, job: Job) -> bool:
         before = self.line.move_up(job)
@@ -172,7 +192,7 @@ class Ledger:
 
     def left_for(self, seconds: float, *, also_running: bool) -> list[Job]:
         """The jobs, not kept, that wait or run and that nobody has watched for `seconds`."""
-        running = [self.current] if also_running and self.current else []
+        running = list(self.running.values()) if also_running else []
         return [job for job in (*self.line, *running) if not job.kept and job.is_left(seconds)]
 
     def forget(self) -> None:
@@ -236,8 +256,8 @@ class Ledger:
         self._store.close()
 
     def _unfinished(self) -> list[Job]:
-        jobs = [*self.line, *([self.current] if self.current else [])]
-        self.line, self.current = Line(), None
+        jobs = [*self.line, *self.running.values()]
+        self.line, self.running = Line(), {}
         return jobs
 
     def _seconds_before(self, job: Job) -> float | None:
@@ -252,18 +272,18 @@ class Ledger:
             seconds = None if seconds is None or expected is None else seconds + expected
 
     def _seconds_left(self) -> float | None:
-        """Until the current job has ended."""
+        """Until what runs has ended."""
         if self.current is None:
             return 0.0
         expected = self._costs.expected(self.current.request)
         elapsed = time.time() - (self.current.started or time.time())
-        return None if expected is None else max(0.0, expected - elapsed)
+        return None if expected is None else max(0.0, expected * self._together - elapsed)
 
     def _learnt(self, job: Job, event: Finished) -> Finished:
         """`event` with the seconds that the job waited, once it is known what such jobs take."""
         total = event.timings.get("total")
         if total and job.id not in self._cut_off:
-            self._costs.learn(job.request, total)
+            self._costs.learn(job.request, total / self._together)
         if job.started is None:
             return event
         return event.model_copy(update={"timings": {**event.timings, "queue": round(job.started - job.created, 4)}})

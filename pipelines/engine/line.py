@@ -2,12 +2,13 @@
 
 Whose turn it is goes round: each owner's first job, then each owner's second, and so on, so that nobody's hundred jobs
 make another wait for a hundred. A job whose checkpoint is in memory may go before others, as it spares a switch; but
-none is passed over so more than `PASSES` times, nor once `PASS_SECONDS` have gone by since the first time.
+none is passed over so more than `PASSES` times, nor once `PASS_SECONDS` have gone by since the first time. The same
+holds where jobs are drawn at once with the one whose turn it is.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -127,6 +128,28 @@ class Line:
         if job.owner in self._queues:
             self._queues.move_to_end(job.owner)
         return job
+
+    def take_like(self, job: Job, number: int, is_new: Callable[[Job], bool], now: float | None = None) -> list[Job]:
+        """Take out up to `number` jobs that can be drawn at once with `job`, which has been taken, and that are new:
+        the next ones, as long as those that they pass over may be."""
+        now = time.monotonic() if now is None else now
+        passed: list[Place] = []
+        taken: list[tuple[Place, int]] = []
+        for place in islice(in_turn(list(self._queues.values())), LOOK_AHEAD):
+            if len(taken) == number:
+                break
+            if place.job.request.batch_key == job.request.batch_key and is_new(place.job):
+                taken.append((place, len(passed)))
+            elif place.may_be_passed(now):
+                passed.append(place)
+            else:
+                break
+        for place in passed[: taken[-1][1] if taken else 0]:
+            place.passed += 1
+            place.passed_since = min(place.passed_since, now)
+        for place, _ in taken:
+            self._drop(place.job.owner, self._queues[place.job.owner].index(place))
+        return [place.job for place, _ in taken]
 
     def _index(self, job: Job) -> int | None:
         queue = self._queues.get(job.owner, ())

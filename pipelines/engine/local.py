@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pipelines.engine.allowance import Allowance
 from pipelines.engine.annotators import Annotators
+from pipelines.engine.batches import Batches
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
@@ -104,6 +105,9 @@ class LocalEngine:
         self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()
+        self._batches = Batches(settings.batch_limit)
+        self._together: dict[str, tuple[AnyRequest, int]] = {}
+        """What was handed out to be drawn at once, by its first job."""
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
         self._closing = False
         self._closing_until = 0.0
@@ -367,14 +371,23 @@ class LocalEngine:
             if command is not None:
                 self._link.send(command.message())
                 return
-            job = self._ledger.take(self._residency.names_at_hand)
-            if job is None:
+            jobs = self._ledger.take(self._residency.names_at_hand, self._batches.number_for)
+            if not jobs:
                 return
             self._ledger.tell_places()
-            if self._ledger.may_have_saved(job):
-                self._ledger.find_saved(job, self._gallery)
-            self._link.send(self._run_message(job))
+            if self._ledger.may_have_saved(jobs[0]):
+                self._ledger.find_saved(jobs[0], self._gallery)
+            self._link.send(self._run_message(jobs[0]) if len(jobs) == 1 else self._batch_message(jobs))
             self._read_next_ahead()
+
+    def _batch_message(self, jobs: Sequence[Job]) -> dict[str, object]:
+        self._together[jobs[0].id] = jobs[0].request, len(jobs)
+        return {
+            "do": "run_together",
+            "job": jobs[0].id,
+            "runs": [self._run_message(job) for job in jobs],
+            "trial": not self._batches.is_tried(jobs[0].request, len(jobs)),
+        }
 
     def _run_message(self, job: Job) -> dict[str, object]:
         checkpoint = self._hashes.of_checkpoint(name) if (name := job.request.checkpoint_used) else ""
@@ -425,15 +438,22 @@ class LocalEngine:
         with self._lock:
             if "memory" in message:
                 self._residency.report(message["memory"])
+            elif "pays" in message:
+                self._note_batch(message["job"], message["pays"])
             elif "loading" in message:
                 self._residency.loading = Loading.model_validate(message["loading"])
             else:
                 self._residency.ended(message["notice"])
 
+    def _note_batch(self, first: str, pays: bool | None) -> None:
+        request, number = self._together.pop(first)
+        if pays is not None:
+            self._batches.note(request, number, pays=pays)
+
     def _pass_on(self, identifier: str, event: Event) -> None:
         with self._lock:
-            job = self._ledger.current
-            if job is not None and job.id == identifier:
+            job = self._ledger.running.get(identifier)
+            if job is not None:
                 self._ledger.put(job, event)
 
     def _worker_died(self) -> None:
@@ -443,6 +463,7 @@ class LocalEngine:
             self._failed_starts += self._state != "ready"
             self._gallery = Gallery(self._settings.pictures)  # which looks for files that the dead one did not list
             self._residency.worker_died()
+            self._together.clear()
             self._state, self._detail = "restarting", "The worker is being restarted…"
             self._ledger.put_back(WorkerDied(exit_code), "The worker stopped during this job; it is begun once more.")
         if self._failed_starts >= START_ATTEMPTS:

@@ -4,13 +4,15 @@ Messages are JSON in both directions, over a `multiprocessing.connection.Connect
 
     down  {"do": "run", "job": id, "mark": "...", "request": {...}, "warnings": [...], "hashes": {...},
            "first": picture, "waited": seconds, "owner": digest}
+          {"do": "run_together", "job": id, "runs": [such messages], "trial": whether to find out if it pays}
           {"do": "load" or "unload", "job": id, "model": name}
           {"do": "keep", "job": id, "model": name, "keep": true or false}
           {"do": "read_ahead", "model": name}
           {"do": "cancel", "job": id}    {"do": "close"}
     up    {"ready": "what was decided for the device"}    {"refused": "why", "code": "E-..."}
           {"job": id, "event": {...}}    {"ended": true}
-          {"memory": {...}}    {"loading": {...}}    {"done": id, "notice": "why it was not done, or empty"}
+          {"memory": {...}}    {"loading": {...}}    {"pays": true, false or null, "job": id}
+            {"done": id, "notice": "why it was not done, or empty"}
 
 Runs and commands about models are carried out one after another, as they come; each command is answered by one
 "done". A model is read ahead and a job cancelled at once. "memory" comes whenever it has changed, and before a job's
@@ -28,7 +30,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from pipelines.engine.context import Context
 
 Runner = Callable[[Any, "Context"], None]
+Together = Callable[[Sequence[Any], Sequence["Context"], Saved | None], bool]
+Send = Callable[[Event], None]
 
 ATTEMPTS = 5
 """At most, to run what memory runs out for: one for each plan, and one more."""
@@ -141,9 +145,23 @@ def serve(connection: Connection, settings: Settings, runners: str, hung_up: Cal
         job, is_cancelled = message["job"], inbox.cancel_check(message["job"])
         if message["do"] == "run":
             worker.run(message, line.sender(job), is_cancelled)
+        elif message["do"] == "run_together":
+            _run_together(worker, message, line, inbox)
         else:
             line.done(job, worker.obey(message, line.loading, is_cancelled))
         inbox.forget(job)
+
+
+def _run_together(worker: "Worker", message: Mapping[str, Any], line: "_Line", inbox: "_Inbox") -> None:
+    runs = message["runs"]
+    checks = [inbox.cancel_check(run["job"]) for run in runs]
+
+    def tell(pays: bool | None) -> None:
+        inbox.tell({"pays": pays, "job": message["job"]})
+
+    worker.run_together(runs, [line.sender(run["job"]) for run in runs], checks, tell, trial=message["trial"])
+    for run in runs:
+        inbox.forget(run["job"])
 
 
 class _Inbox:
@@ -253,6 +271,7 @@ class Worker:
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
+        self._together: Mapping[type[Request], Together] = getattr(import_module(module), "TOGETHER", {})
         self._models = PipelineManager(catalog_of(settings), self._policy, settings)
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
@@ -264,12 +283,73 @@ class Worker:
         """What was decided for the device, in a line."""
         return str(self._policy)
 
-    def run(self, message: Mapping[str, Any], send: Callable[[Event], None], is_cancelled: Callable[[], bool]) -> None:
-        """Run the request of a "run" message to its last event. Never raises."""
+    def _context(self, message: Mapping[str, Any], send: Send, is_cancelled: Callable[[], bool]) -> "Context":
         from pipelines.engine.context import Context
 
-        started = time.perf_counter()
         parts = (self._models, self._policy, self._conditioner, self._gallery, self._inputs)
+        return Context(
+            *parts,
+            send,
+            is_cancelled,
+            hashes=message["hashes"],
+            warnings=list(message["warnings"]),
+            control_pictures=self._control_pictures,
+            waited=message["waited"],
+            mark=message["mark"],
+            owner=message["owner"],
+        )
+
+    def run_together(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        senders: Sequence[Send],
+        checks: Sequence[Callable[[], bool]],
+        tell: Callable[[bool | None], None],
+        *,
+        trial: bool,
+    ) -> None:
+        """Run the requests of several "run" messages at once to their last events, and one by one where that fails or
+        does not pay, of which `tell` is told. In a `trial` the first is run alone, and the others held against it.
+        Never raises."""
+        ended: set[int] = set()
+        proof: list[Saved] = []
+
+        def sender(number: int) -> Send:
+            def send(event: Event) -> None:
+                if isinstance(event, LAST_EVENTS):
+                    ended.add(number)
+                elif isinstance(event, Saved) and number == 0:
+                    proof.append(event)
+                senders[number](event)
+
+            return send
+
+        own = [sender(number) for number in range(len(messages))]
+        if trial:
+            self.run(messages[0], own[0], checks[0])
+        contexts = [self._context(*each) for each in zip(messages, own, checks, strict=True)]
+        is_comparable = bool(proof) or not trial
+        tell(self._drawn_together(messages, contexts, proof[0] if trial else None) if is_comparable else None)
+        for number, message in enumerate(messages):
+            if number not in ended:
+                self.run(message, own[number], checks[number])
+
+    def _drawn_together(
+        self, messages: Sequence[Mapping[str, Any]], contexts: Sequence["Context"], proof: Saved | None
+    ) -> bool:
+        """Whether that was possible and paid."""
+        requests = [_REQUEST.validate_python(message["request"]) for message in messages]
+        try:
+            return self._together[type(requests[0])](requests, contexts, proof)
+        except Cancelled:
+            return True
+        except Exception as error:  # whatever it was, each is now run alone, and told what is its own
+            _log.warning("Jobs could not be drawn together (%s); they are drawn one by one", error)
+            return False
+
+    def run(self, message: Mapping[str, Any], send: Send, is_cancelled: Callable[[], bool]) -> None:
+        """Run the request of a "run" message to its last event. Never raises."""
+        started = time.perf_counter()
         saved: list[Saved] = []
 
         def pass_on(event: Event) -> None:
@@ -277,16 +357,7 @@ class Worker:
                 saved.append(event)
             send(event)
 
-        context = Context(
-            *parts,
-            pass_on,
-            is_cancelled,
-            hashes=message["hashes"],
-            warnings=list(message["warnings"]),
-            control_pictures=self._control_pictures,
-            mark=message["mark"],
-            owner=message["owner"],
-        )
+        context = self._context(message, pass_on, is_cancelled)
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])

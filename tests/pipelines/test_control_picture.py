@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.controlnet import picture_of
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.conditioning import Conditioner
 from pipelines.engine.context import Context
@@ -14,6 +13,7 @@ from pipelines.engine.jobs import Saved
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.policy import Hardware, decide
 from pipelines.runners import RUNNERS
+from pipelines.units import picture_of, resized_to
 from presets.controlnet import ControlUnit
 from presets.errors import UserError
 from presets.gallery import Gallery
@@ -83,6 +83,6 @@ def test_what_a_preprocessor_lacks_is_told_of_the_units_where_one_asks_for_it(co
         (folder / "5_model.pth").write_bytes(content)
     unit = ControlUnit(picture=context.inputs.keep(house()), preprocessor="softedge-teed")
     with pytest.raises(UserError) as caught:
-        picture_of(unit, (64, 64), context)
+        picture_of(unit, context, resized_to((64, 64)))
     assert caught.value.code == ("E-MODEL-CORRUPT" if content else "E-PREPROCESSOR-MISSING")
     assert caught.value.field == "units"

@@ -38,7 +38,7 @@ class Program:
         return job
 
     def begun(self) -> Job:
-        job = self.ledger.take(frozenset())
+        job = next(iter(self.ledger.take(frozenset())), None)
         assert job is not None
         return job
 

@@ -100,7 +100,7 @@ def test_a_waiting_job_can_be_cancelled_and_the_others_move_up(real_engine):
 
 
 def test_a_watched_job_is_told_of_its_places(real_engine):
-    jobs = [real_engine.submit(HOUSE.model_copy(update={"steps": 30})) for _ in range(3)]
+    jobs = [real_engine.submit(HOUSE.model_copy(update={"steps": 30 + number})) for number in range(3)]
 
     async def places() -> list[int]:
         return [event.position async for event in jobs[2].stream() if isinstance(event, Queued)]
@@ -345,3 +345,65 @@ def test_a_picture_that_was_saved_while_the_program_was_closed_is_not_made_again
     with next_program(settings, table) as engine:
         assert [saved.path for saved in engine.job(job.id).result()] == [path]
     assert list(settings.pictures.rglob("*.png")) == [path]
+
+
+PROMPTS = ("a red house by the sea", "a blue boat at night", "a green tree on a hill", "a yellow car on a road")
+
+
+@contextmanager
+def engine_with(home: Path, **values) -> Iterator[LocalEngine]:
+    engine = LocalEngine(Settings(home=home, threads=1, in_process=True, **values)).start()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def waiting_together(engine: LocalEngine, **values):
+    """Jobs that differ in their words, waiting behind another one."""
+    engine.submit(HOUSE)
+    jobs = [engine.submit(HOUSE.model_copy(update={"prompt": prompt, **values})) for prompt in PROMPTS]
+    return jobs, [job.result()[0] for job in jobs]
+
+
+def batch_of(saved: Saved) -> int:
+    return read_request(saved.path).record.get("batch", 1)
+
+
+def test_waiting_jobs_that_are_alike_are_drawn_at_once_and_each_has_its_own_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.together.MOST_SECONDS", 1e9)
+    with engine_with(tmp_path / "a") as engine:
+        jobs, together = waiting_together(engine)
+        _, again = waiting_together(engine)
+    with engine_with(tmp_path / "b", batch_limit=1) as engine:
+        _, alone = waiting_together(engine)
+    assert max(map(batch_of, together)) > 1 and max(map(batch_of, alone)) == 1
+    assert len({job.id for job in jobs}) == len({saved.path for saved in together}) == len(PROMPTS)
+    for one, two, three in zip(together, again, alone, strict=True):
+        assert max(abs(pixels(each).astype(int) - pixels(three)).max() for each in (one, two)) <= 1
+
+
+def test_where_drawing_at_once_fails_each_is_drawn_alone_and_it_is_not_tried_again(tmp_path, monkeypatch):
+    calls = []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr("pipelines.together._denoised", failing)
+    with engine_with(tmp_path) as engine:
+        _, first = waiting_together(engine)
+        _, second = waiting_together(engine)
+    assert len(calls) == 1
+    assert {batch_of(saved) for saved in (*first, *second)} == {1}
+
+
+def test_one_of_those_drawn_at_once_can_be_cancelled(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.together.MOST_SECONDS", 1e9)
+    with engine_with(tmp_path) as engine:
+        engine.submit(HOUSE)
+        jobs = [engine.submit(LONG.model_copy(update={"prompt": prompt, "steps": 40})) for prompt in PROMPTS]
+        wait_until(lambda: any(isinstance(event, Progress) for event in [jobs[2].last_event]))
+        jobs[2].cancel()
+        assert isinstance(list(jobs[2].events())[-1], Stopped)
+        assert all(job.result() for job in jobs if job is not jobs[2])

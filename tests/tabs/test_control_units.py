@@ -9,7 +9,7 @@ from PIL import Image
 from pipelines.engine.jobs import ControlInfo
 from presets.controlnet import ControlUnit
 from presets.errors import InvalidField
-from presets.requests import ControlNet
+from presets.requests import ControlNet, ImageToImage
 from tabs import control_units
 from tabs.form import Form
 from tabs.own_presets import to_keep
@@ -19,14 +19,18 @@ from tests.fake_engine import FakeEngine
 class Page:
     """A form with control units, and the values of its widgets as a page sends them."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, kind: type = ControlNet):
         self.engine = FakeEngine(folder)
-        self.form = Form(ControlNet, self.engine.inputs)
+        self.form = Form(kind, self.engine.inputs)
         with gr.Blocks():
+            if kind is not ControlNet:
+                self.form.widget("image")
             control_units.build(self.engine, self.form)
             self.form.widget("prompt")
         self.inputs = self.form.inputs
-        self.values = ["a house" if widget.elem_id == "controlnet-prompt" else begins(widget) for widget in self.inputs]
+        self.values = [
+            "a house" if str(widget.elem_id).endswith("-prompt") else begins(widget) for widget in self.inputs
+        ]
 
     def put(self, element_id: str, value):
         self.values[self.place(element_id)] = value
@@ -114,3 +118,34 @@ def test_a_unit_in_words_names_what_is_unusual():
         str(ControlUnit(preprocessor="canny", end=0.5, mode="control"))
         == "the first that fits 1 canny 0% to 50% (control)"
     )
+
+
+@pytest.fixture
+def redrawing(tmp_path: Path, outline, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = Page(tmp_path / "pictures", ImageToImage)
+    page.put("image-to-image-image", outline)
+    return page
+
+
+def test_beside_a_given_picture_no_unit_is_needed(redrawing):
+    assert redrawing.form.request(redrawing.values).units == ()
+
+
+def test_beside_a_given_picture_a_unit_can_follow_that_and_another_one_of_its_own(redrawing, outline):
+    redrawing.put("image-to-image-unit-1-given", True)
+    redrawing.put("image-to-image-unit-1-preprocessor", "canny")
+    redrawing.put("image-to-image-unit-3-picture", outline)
+    first, second = redrawing.form.request(redrawing.values).units
+    assert (first.picture, first.preprocessor) == (None, "canny")
+    assert second.picture and second.picture.size == (96, 64)
+
+
+def test_a_unit_that_follows_the_given_picture_is_shown_as_such(redrawing, outline):
+    redrawing.put("image-to-image-unit-1-given", True)
+    redrawing.put("image-to-image-unit-2-picture", outline)
+    shown = redrawing.form.values(redrawing.form.request(redrawing.values))
+    given = [shown[redrawing.place(f"image-to-image-unit-{number}-given")] for number in (1, 2, 3)]
+    pictures = [shown[redrawing.place(f"image-to-image-unit-{number}-picture")] for number in (1, 2, 3)]
+    assert given == [True, False, False]
+    assert (pictures[0], pictures[1].size, pictures[2]) == (None, (96, 64), None)
