@@ -63,17 +63,16 @@ def text_of(unit: ControlUnit) -> str:
 def units_of(pairs: Mapping[str, str]) -> list[dict[str, Any]]:
     """The units, not checked, that the pairs of a text (keys in lower case) tell."""
     keys = sorted(key for key in pairs if _KEY.fullmatch(key))
-    return [_unit(pairs[key]) for key in keys[:UNITS]]
+    return [unit_of(dict(_pair(part) for part in pairs[key].split(",") if ":" in part)) for key in keys[:UNITS]]
 
 
 def is_unit(key: str) -> bool:
     return _KEY.fullmatch(key.lower()) is not None
 
 
-def _unit(text: str) -> dict[str, Any]:
-    pairs = dict(_pair(part) for part in text.split(",") if ":" in part)
-    module = pairs.get("module", "none").lower()
-    preprocessor = _preprocessor(module)
+def unit_of(pairs: Mapping[str, str]) -> dict[str, Any]:
+    """The unit, not checked, that pairs (keys in lower case) such as `guidance start` tell."""
+    preprocessor = preprocessor_of(pairs.get("module", "none"))
     unit: dict[str, Any] = {
         "preprocessor": preprocessor,
         "control": without_ending(_HASH.sub("", pairs.get("model", ""))).replace("None", ""),
@@ -95,8 +94,9 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip().lower(), value.strip()
 
 
-def _preprocessor(module: str) -> str:
+def preprocessor_of(module: str) -> str:
     """The preprocessor that the extension's `module` is; none where there is no such one here."""
+    module = module.lower()
     own = next((name for name, theirs in _MODULES.items() if theirs == module), None)
     if own is None and module.startswith(("invert", "depth_anything")):
         own = "invert" if module.startswith("invert") else "depth"

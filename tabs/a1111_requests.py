@@ -7,7 +7,9 @@ from pipelines.engine.jobs import Engine
 from presets.checks import parse
 from presets.foreign_samplers import sampling
 from presets.foreign_text import hires_upscaler
-from presets.requests import AnyRequest, ImageToImage, Inpaint, TextToImage
+from presets.requests import AnyRequest, ControlNet, ImageToImage, Inpaint, TextToImage
+from presets.upscale import Upscale
+from tabs import a1111_scripts
 from tabs.http_requests import kept_picture
 
 _SAME = {
@@ -34,7 +36,13 @@ READ = {
     *_MASK,
     *("sampler_name", "sampler_index", "scheduler", "batch_size", "n_iter", "override_settings", "init_images"),
     *("mask", "resize_mode", "inpainting_mask_invert", "inpaint_full_res", "inpainting_fill", "send_images"),
-    *("save_images", "do_not_save_samples", "do_not_save_grid", "override_settings_restore_afterwards"),
+    *(
+        "alwayson_scripts",
+        "save_images",
+        "do_not_save_samples",
+        "do_not_save_grid",
+        "override_settings_restore_afterwards",
+    ),
 }
 """What of a call is read; much that clients send besides is for extensions, or does nothing by default."""
 
@@ -58,17 +66,24 @@ def request_of(
     counts = [1 if given.get(name) is None else given[name] for name in ("batch_size", "n_iter")]
     odd = [count for count in counts if not isinstance(count, int) or isinstance(count, bool)]
     values["count"] = odd[0] if odd else counts[0] * counts[1]
+    units, unknown = a1111_scripts.control_units(engine, given)
+    notes = [*notes, *unknown]
     if not from_picture:
         values.pop("strength", None)
+        if units:
+            return parse(ControlNet, {"prompt": "", **values, "units": units}), notes
         hires, more = _hires(given)
         return parse(TextToImage, {"prompt": "", **values, **hires}), notes + more
-    return _redrawing(engine, given, {"prompt": "", **values}), notes
+    return _redrawing(engine, given, {"prompt": "", **values, **({"units": units} if units else {})}), notes
 
 
 def ignored(given: Mapping[str, Any]) -> list[str]:
     """What of a call is set and not read."""
-    read = {*READ, "script_name", "script_args"} if _is_loopback(given) else READ
+    read = {*READ, "script_name", "script_args"} if a1111_scripts.script_of(given) in a1111_scripts.SCRIPTS else READ
     names = [name for name, value in given.items() if value and name not in read]
+    names += a1111_scripts.ignored(given)
+    if a1111_scripts.arguments(given, "controlnet") and given.get("enable_hr"):
+        names.append("enable_hr beside control units")
     settings = given.get("override_settings")
     if isinstance(settings, dict):
         names += [f"override_settings.{name}" for name in settings if name not in _SETTINGS]
@@ -110,29 +125,18 @@ def _redrawing(engine: Engine, given: Mapping[str, Any], values: dict[str, Any])
     pictures = given.get("init_images")
     if isinstance(pictures, list) and pictures:
         values["image"] = kept_picture(engine.inputs, str(pictures[0]), "image")
+    if a1111_scripts.script_of(given) == "sd upscale":
+        return parse(Upscale, a1111_scripts.upscale(given, values))
     if not given.get("mask"):
         mode = given.get("resize_mode", 1)
-        return parse(ImageToImage, {**values, **_loopback(given), "resize_mode": _named(_RESIZE, mode)})
+        return parse(ImageToImage, {**values, **a1111_scripts.loopback(given), "resize_mode": _named(_RESIZE, mode)})
     values |= {own: given[name] for name, own in _MASK.items() if given.get(name) is not None}
     values["mask"] = kept_picture(engine.inputs, str(given["mask"]), "mask")
     values["invert_mask"] = bool(given.get("inpainting_mask_invert"))
     values["area"] = "masked" if given.get("inpaint_full_res", True) else "whole"
+    values["soft_mask"] = a1111_scripts.soft_mask(given)
     values["content"] = _named(_CONTENT, given.get("inpainting_fill", 1))
     return parse(Inpaint, {"grow_mask": 0, **values})
-
-
-def _loopback(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The rounds that a call asks for by A1111's script; its fourth argument is not read."""
-    arguments = given.get("script_args")
-    if not _is_loopback(given) or not isinstance(arguments, list):
-        return {}
-    values = dict(zip(("rounds", "final_strength", "strength_curve"), arguments, strict=False))
-    curve = values.get("strength_curve")
-    return values | ({"strength_curve": curve.lower()} if isinstance(curve, str) else {})
-
-
-def _is_loopback(given: Mapping[str, Any]) -> bool:
-    return str(given.get("script_name") or "").lower() == "loopback"
 
 
 def _named(names: tuple[str, ...], number: Any) -> Any:

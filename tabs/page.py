@@ -18,6 +18,7 @@ from tabs import (
     gallery,
     image_to_image,
     inpaint,
+    job_links,
     models,
     own_presets,
     picture_info,
@@ -88,6 +89,7 @@ def build_page(
                 queue_panel.build(engine, tabs)
         sending.connect(made, tabs)
         preset_links.connect(engine, rows, made, tabs)
+        job_links.connect(engine, made, tabs)
         for tab in made:
             _link(info, tab.form, tabs)
             copy_as.build(tab.output)

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 from pipelines.engine.jobs import PASS_SECONDS, PASSES, Engine, Failed, Job, Progress, Queued
 from tabs import markup
 from tabs.badges import seconds_in_words
+from tabs.job_links import link_to
 from tabs.output import Updates
 from tabs.owners import owner_of_page
 from tabs.updates import update
@@ -94,6 +95,7 @@ def _row(job: Job, place: Queued | None, *, is_first: bool = True) -> str:
     if place is not None:
         buttons += [] if is_first else [_button("up", "Move up", job)]
         buttons += [] if job.kept else [_button("keep", "Keep", job)]
+    buttons.append(link_to(job))
     return (
         f'<tr class="{job.state}"><td><span class="badge {job.state}">{job.state}</span></td>'
         f'<th scope="row">{markup.escaped(shown)}<small>{html.escape(job.request.title)}</small></th>'

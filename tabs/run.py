@@ -15,6 +15,7 @@ from tabs.batch import Batch
 from tabs.batch_form import BatchForm
 from tabs.form import Form
 from tabs.job_lines import waiting_line
+from tabs.job_links import linked
 from tabs.job_updates import paced, updates_of
 from tabs.output import Output, Pictures, Updates
 from tabs.owners import owner_of_page
@@ -101,21 +102,27 @@ class _Runs:
         yield {self._output.status: batch.ending}
 
     async def resume(self, request: gr.Request) -> AsyncGenerator[Updates, None]:
-        """Show a fresh page what its browser's jobs of this kind do, and the pictures that nobody has seen."""
+        """Show a fresh page what its browser's jobs of this kind do, the pictures that nobody has seen, and the job of
+        a link."""
         pictures: Pictures = ()
-        for job in await asyncio.to_thread(unseen, self._engine, owner_of_page(request), self._form.kind):
-            async with aclosing(self._shown(job, pictures)) as updates:
+        owner = owner_of_page(request)
+        jobs = await asyncio.to_thread(unseen, self._engine, owner, self._form.kind)
+        others = await asyncio.to_thread(linked, self._engine, request, self._form.kind)
+        for job in [*jobs, *(job for job in others if job not in jobs)]:
+            async with aclosing(self._shown(job, pictures, is_own=job.owner == owner)) as updates:
                 async for update in updates:
                     pictures = update.get(self._output.pictures, pictures)
                     yield update
         yield {self._output.job: gr.skip()}  # Gradio wants something of every generator
 
-    async def _shown(self, job: Job, pictures: Pictures, place: str = "") -> AsyncGenerator[Updates, None]:
+    async def _shown(
+        self, job: Job, pictures: Pictures, place: str = "", *, is_own: bool = True
+    ) -> AsyncGenerator[Updates, None]:
         yield {
-            self._output.job: job.id,
+            self._output.job: job.id if is_own else "",
             self._output.status: markup.progress(place + waiting_line(self._engine, Queued(position=1)), None),
             self._generate: gr.update(interactive=False),
-            self._cancel: gr.update(interactive=True),
+            self._cancel: gr.update(interactive=is_own),
         }
         async with aclosing(paced(job)) as events:
             async for event in events:

@@ -24,32 +24,34 @@ def build(engine: Engine) -> Tab:
             files = form.put_files()
             upscale, cancel = run_buttons(form, "Upscale")
         with gr.Column(elem_classes="settings"):
-            _settings(engine, form, files)
+            note = _settings(engine, form)
             connect_redrawing = redrawing.build(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
     connect_redrawing(output, connect(engine, form, output, upscale, cancel))
     output.connect(form)
+
+    def sizes(*values: Any) -> str:
+        return size_line(form, values)
+
+    for widget in (form.widgets["image"], form.widgets["factor"], files):
+        update(widget.change, sizes, form.inputs, note)
     return Tab(form, output)
 
 
-def _settings(engine: Engine, form: BatchForm[Upscale], files: gr.File) -> None:
+def _settings(engine: Engine, form: BatchForm[Upscale]) -> gr.HTML:
+    """Put what makes the picture larger here; the place for what size comes of it."""
     names = engine.upscalers()
     upscaler = form.widget("upscaler", choices=list(names), value=next(iter(names), None))
     assert isinstance(upscaler, gr.Dropdown)
     for event in (on_page_load, upscaler.focus):
         update(event, lambda: gr.update(choices=list(engine.upscalers())), None, upscaler)
-    factor = form.widget("factor")
+    form.widget("factor")
     note = gr.HTML(elem_id=form.element_id("size"), elem_classes="note")
     with gr.Accordion("Advanced", open=False, elem_id=form.element_id("advanced"), elem_classes="advanced"), gr.Row():
         form.widget("tile", min_width=100)
         form.widget("overlap", min_width=100)
-
-    def sizes(*values: Any) -> str:
-        return size_line(form, values)
-
-    for widget in (form.widgets["image"], factor, files):
-        update(widget.change, sizes, form.inputs, note)
+    return note
 
 
 def size_line(form: BatchForm[Upscale], values: Sequence[Any]) -> str:

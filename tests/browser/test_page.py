@@ -88,6 +88,19 @@ def test_the_queue_shows_own_jobs_and_cancels_them(page: Page):
     expect(page.locator("#queue-jobs tr.cancelled").first).to_contain_text("a boat for the queue")
 
 
+def test_the_link_of_a_job_shows_it_in_another_browser_which_cannot_cancel_it(page: Page):
+    generate_to_the_end(page, "a boat that somebody sends on")
+    page.get_by_role("tab", name="Queue").click()
+    row = page.locator("#queue-jobs tr", has_text="a boat that somebody sends on")
+    other = page.context.browser.new_context().new_page()
+    other.goto(row.locator("a.job-link").evaluate("link => link.href"))
+    expect(other.locator("#text-to-image-details")).to_contain_text("a boat that somebody sends on")
+    expect(other.locator("#text-to-image-cancel")).to_be_disabled()
+    other.get_by_role("tab", name="Queue").click()
+    expect(other.locator("#queue-jobs")).not_to_contain_text("a boat that somebody sends on")
+    other.context.close()
+
+
 def test_reuse_settings_fills_the_form_from_the_selected_picture(page: Page):
     generate_to_the_end(page, "the first boat")
     generate_to_the_end(page, "the second boat")

@@ -12,7 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.requests import HTTPConnection
 
-from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.requests import ControlNet, ImageToImage, Inpaint, TextToImage
+from presets.upscale import Upscale
 from tabs import http_a1111
 from tabs.owners import owner_of
 from tests.fake_engine import FakeEngine
@@ -125,6 +126,57 @@ def test_the_loopback_script_is_rounds_and_other_scripts_are_told(api: httpx.Cli
     assert json.loads(answer["info"])["ignored"] == ["script_args", "script_name"]
     refused = api.post("/img2img", json={**call, "script_name": "loopback", "script_args": [99]})
     assert refused.status_code == 422 and refused.json()["error"].startswith("E-ROUNDS")
+
+
+UNIT = {
+    "enabled": True, "module": "canny", "model": "outline [0123abcd]", "weight": 0.8, "threshold_a": 60,
+    "threshold_b": 120, "guidance_end": 0.7, "control_mode": 2, "resize_mode": "Just Resize", "pixel_perfect": True,
+}  # fmt: skip
+
+
+def control(*units: dict) -> dict:
+    return {"alwayson_scripts": {"ControlNet": {"args": list(units)}}}
+
+
+def test_the_units_of_the_extension_are_followed(api: httpx.Client, engine: FakeEngine):
+    off = {**UNIT, "enabled": False}
+    answer = api.post("/txt2img", json={**CALL, **control({**UNIT, "image": {"image": picture()}}, off)}).json()
+    request = engine.submitted[-1].request
+    assert isinstance(request, ControlNet) and json.loads(answer["info"])["ignored"] == []
+    (unit,) = request.units
+    assert unit.picture and (unit.preprocessor, unit.control, unit.weight) == ("canny", "outline", 0.8)
+    assert (unit.low_threshold, unit.high_threshold, unit.end) == (60, 120, 0.7)
+    assert (unit.mode, unit.resize_mode, unit.pixel_perfect) == ("control", "stretch", True)
+    refused = api.post("/txt2img", json={**CALL, **control(UNIT)})
+    assert (refused.status_code, refused.json()["error"]) == (422, "E-IMAGE")
+
+
+def test_beside_a_picture_units_without_one_follow_that(api: httpx.Client, engine: FakeEngine):
+    units = control({**UNIT, "module": "dw_openpose_full"})
+    answer = api.post("/img2img", json={**CALL, **units, "steps": 20, "init_images": [picture()]}).json()
+    request = engine.submitted[-1].request
+    assert isinstance(request, ImageToImage) and [unit.picture for unit in request.units] == [None]
+    assert json.loads(answer["info"])["notes"] == [
+        "The preprocessor 'dw_openpose_full' is not known here; its picture was taken as it is."
+    ]
+
+
+@pytest.mark.parametrize("asked", [[True, 1, 0.5], [{"Soft inpainting": True}]])
+def test_soft_inpainting_is_a_soft_mask_and_other_extensions_are_told(api, engine, asked):
+    scripts = {"alwayson_scripts": {"Soft Inpainting": {"args": asked}, "ADetailer": {"args": [True]}}}
+    answer = api.post("/img2img", json={**CALL, **scripts, "init_images": [picture()], "mask": picture()}).json()
+    request = engine.submitted[-1].request
+    assert isinstance(request, Inpaint) and request.soft_mask
+    assert json.loads(answer["info"])["ignored"] == ["alwayson_scripts.ADetailer"]
+
+
+def test_the_upscale_script_draws_the_larger_picture_anew(api: httpx.Client, engine: FakeEngine):
+    call = {**CALL, "init_images": [picture()], "width": 256, "height": 256, "denoising_strength": 0.5}
+    answer = api.post("/img2img", json={**call, "script_name": "SD upscale", "script_args": [None, 64, "None", 3]})
+    request = engine.submitted[-1].request
+    assert isinstance(request, Upscale) and json.loads(answer.json()["info"])["ignored"] == []
+    assert (request.factor, request.upscaler, request.redraw_strength) == (3, "lanczos", 0.5)
+    assert (request.redraw_tile, request.redraw_overlap, request.prompt) == (256, 0.25, CALL["prompt"])
 
 
 def test_png_info_tells_the_texts_of_a_picture(api: httpx.Client):
