@@ -26,6 +26,7 @@
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
     +-- BrokenPicture         the decode gave NaN                      E-NAN
+    +-- Withheld              the safety checker objects to a picture  E-SAFETY
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- ProgramDied           the whole program did, again and again   E-WORKER
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -279,6 +280,18 @@ class PreprocessorRefused(UserError):
 
     def __init__(self, file: str, reason: str, code: str | None = None):
         super().__init__(f"{shortened(file)} cannot be used: {reason}.", code=code, field="preprocessor")
+
+
+class Withheld(UserError):
+    """The safety checker objects to picture `number` of a job, which is not saved."""
+
+    code = "E-SAFETY"
+
+    def __init__(self, number: int):
+        super().__init__(
+            f"The safety checker withheld picture {number}, which was not saved; another prompt or seed may give one "
+            "that can be shown."
+        )
 
 
 class BrokenPicture(UserError):
