@@ -22,7 +22,7 @@ CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
 """How far the strength has come after a share of the rounds, as AUTOMATIC1111's script "Loopback" has it."""
 
 
-class ImageToImage(Following, Redrawing):
+class ImageToImage(Redrawing, Following):
     """Redraw a picture as told in words."""
 
     title: ClassVar[str] = "Image to image"
