@@ -4,7 +4,7 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.requests import ImageToImage
-from tabs import control_units, drawing
+from tabs import blending, control_units, drawing
 from tabs.form import Form
 from tabs.sketching import SketchForm
 from tabs.tab import Tab
@@ -36,3 +36,4 @@ def _sizes(_engine: Engine, form: Form) -> None:
         form.widget("rounds")
         form.widget("final_strength")
         form.widget("strength_curve")
+    blending.build(form)
