@@ -116,7 +116,8 @@ class _Redrawing:
         made = decoded(latents, tile, self._loaded, self._context).crop((0, 0, *given.size))
         if self._request.keep_colours:
             made = coloured_as(made, given, max(self._tile.canvas) * BROAD)
-        self._shown.paste(self._reduced(made), self._place())
+        left, top, _, _ = self._boxes[self._done]
+        self._shown.paste(made.reduce(self._scale), (left // self._scale, top // self._scale))
         return made
 
     def _held_to(self, given: Image.Image) -> AbstractContextManager[None]:
@@ -143,18 +144,14 @@ class _Redrawing:
         """The whole picture as it is so far, small, with what is foreseen of the present tile."""
         shown = self._shown.copy()
         with Image.open(io.BytesIO(of_tile)) as foreseen:
-            left, top, right, bottom = self._boxes[self._done]
-            size = max(1, (right - left) // self._scale), max(1, (bottom - top) // self._scale)
-            shown.paste(foreseen.resize(size), self._place())
+            part = foreseen.convert("RGB")
+        left, top, right, bottom = (edge // self._scale for edge in self._boxes[self._done])
+        part = part.resize((max(1, right - left), max(1, bottom - top)))
+        if self._request.keep_colours:
+            below = shown.crop((left, top, left + part.width, top + part.height))
+            part = coloured_as(part, below, max(part.size) * BROAD)
+        shown.paste(part, (left, top))
         return jpeg(shown)
-
-    def _reduced(self, made: Image.Image) -> Image.Image:
-        return made.reduce(self._scale)
-
-    def _place(self) -> tuple[int, int]:
-        """Where the present tile lies in what is shown."""
-        left, top, _, _ = self._boxes[self._done]
-        return left // self._scale, top // self._scale
 
 
 def _from_tile(given: Image.Image, pipe: Any, tile: Tile, generator: torch.Generator) -> Mapping[str, Any]:
