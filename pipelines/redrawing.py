@@ -30,6 +30,8 @@ from presets.upscale import Tile, Upscale
 
 BROAD = 1 / 16
 """Share of a tile's side over which colours count as broad."""
+COARSE = 4.0
+"""Pixels to which that is brought to find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,12 @@ def coloured_as(made: Image.Image, given: Image.Image, reach: float) -> Image.Im
     """`made` (RGB) with its colours as they are in the mean of some `reach` pixels around (a Gaussian's deviation)
     replaced by those of `given`, of the same size."""
     new, old = (np.asarray(image, np.float32) for image in (made, given))
-    broad = [cv2.GaussianBlur(pixels, (0, 0), reach, borderType=cv2.BORDER_REFLECT_101) for pixels in (new, old)]
-    return Image.fromarray(np.clip(np.rint(new - broad[0] + broad[1]), 0, 255).astype(np.uint8))
+    coarser = max(1, int(reach / COARSE))  # what is so broad is as well seen in a smaller picture
+    size = -(-made.width // coarser), -(-made.height // coarser)
+    change = cv2.resize(old - new, size, interpolation=cv2.INTER_AREA)
+    change = cv2.GaussianBlur(change, (0, 0), reach / coarser, borderType=cv2.BORDER_REFLECT_101)
+    change = cv2.resize(change, made.size, interpolation=cv2.INTER_LINEAR)
+    return Image.fromarray(np.clip(np.rint(new + change), 0, 255).astype(np.uint8))
 
 
 class _Redrawing:
