@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,8 +24,10 @@ def run(request: ImageToImage, context: Context) -> None:
     """Make and save the pictures of a resolved request."""
     given = on_white(context.inputs.open(request.image))
     own = Own(given, "stretch" if request.resize_mode == "latent" else request.resize_mode)
+    others = [(on_white(context.inputs.open(one.picture, "blend")), one.share) for one in request.blend if one.picture]
+    blend = [(picture, share) for picture, share in others if share]
     work = Work(
-        functools.partial(from_picture, given=given),
+        functools.partial(from_picture, given=given, blend=blend),
         controls=names_of(request),
         during=follow(request, context, resized_to(request.canvas), own),
         then=_loopback(request, context),
@@ -51,15 +53,39 @@ def _loopback(request: ImageToImage, context: Context) -> Then | None:
     return Then(first, sum(rest), again)
 
 
-def from_picture(pipe: Any, request: ImageToImage, generator: torch.Generator, given: Image.Image) -> Mapping[str, Any]:
-    """What the pipeline starts from: the latents of `given` in the request's size."""
-    assert request.width and request.height
-    size = (request.width, request.height)
-    if request.resize_mode == "latent":
-        whole = stretched(given, (on_grid(given.width, SIDE_STEP), on_grid(given.height, SIDE_STEP)))
-        sides = (size[1] // pipe.vae_scale_factor, size[0] // pipe.vae_scale_factor)
-        latents = torch.nn.functional.interpolate(encode(pipe, whole, generator), sides, mode="bilinear")
-    else:
-        latents = encode(pipe, RESIZED[request.resize_mode](given, size), generator)
-    shape = {"width": size[0], "height": size[1]} if is_flow(pipe) else {}
+def from_picture(
+    pipe: Any,
+    request: ImageToImage,
+    generator: torch.Generator,
+    given: Image.Image,
+    blend: Sequence[tuple[Image.Image, float]] = (),
+) -> Mapping[str, Any]:
+    """What the pipeline starts from: the latents of `given` in the request's size, those of each picture of `blend`
+    mixed in by its share."""
+    latents = _latents(pipe, request, generator, given)
+    if blend:
+        others = [_latents(pipe, request, generator, picture) for picture, _ in blend]
+        latents = mixed([latents, *others], [1.0, *(share for _, share in blend)])
+    shape = {"width": request.width, "height": request.height} if is_flow(pipe) else {}
     return {"image": latents, "strength": request.strength, **shape}
+
+
+def _latents(pipe: Any, request: ImageToImage, generator: torch.Generator, picture: Image.Image) -> torch.Tensor:
+    assert request.width and request.height
+    if request.resize_mode != "latent":
+        return encode(pipe, RESIZED[request.resize_mode](picture, request.canvas), generator)
+    whole = stretched(picture, (on_grid(picture.width, SIDE_STEP), on_grid(picture.height, SIDE_STEP)))
+    sides = (request.height // pipe.vae_scale_factor, request.width // pipe.vae_scale_factor)
+    return torch.nn.functional.interpolate(encode(pipe, whole, generator), sides, mode="bilinear")
+
+
+def mixed(latents: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
+    """The mean of `latents` by their shares, as large as these are: by itself it would be smaller, which is grey.
+
+    Of two alike in size and share it is the middle of their arc, as in https://en.wikipedia.org/wiki/Slerp.
+    """
+    parts = [share / sum(shares) for share in shares]
+    floats = [each.float() for each in latents]
+    mean = torch.stack([each * part for each, part in zip(floats, parts, strict=True)]).sum(dim=0)
+    size = sum(float(each.norm()) * part for each, part in zip(floats, parts, strict=True))
+    return (mean * (size / mean.norm().clamp(min=1e-6))).to(latents[0].dtype)

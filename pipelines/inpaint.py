@@ -109,13 +109,14 @@ def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: S
     """What the pipeline starts from. Checkpoints made for it see the picture without what is masked."""
     size = _size(request)
     image = stretched(on_white(scene.picture).crop(scene.box), size)
-    mask = masks.in_blocks(_seen(scene, size), pipe.vae_scale_factor)
-    if request.content == "fill":
-        image = masks.filled_in(image, mask)
-    first = mask
+    factor = pipe.vae_scale_factor
+    mask = first = anew = masks.in_blocks(_seen(scene, size), factor)
     if scene.strengths is not None:
-        done = 1 / max(int(request.steps * request.strength), 1)
-        first = np.kron(_redrawn(request, scene, pipe.vae_scale_factor, done), np.ones((pipe.vae_scale_factor,) * 2))
+        strengths = _strengths(request, scene, factor)
+        first = _enlarged(_redrawn(strengths, 1 / max(int(request.steps * request.strength), 1)), factor)
+        anew = _enlarged(strengths >= 1 - TOLERANCE, factor)  # the others are the original for some steps
+    if request.content == "fill":
+        image = masks.filled_in(image, anew)
     start = {
         "mask_image": torch.from_numpy(first)[None, None].float(),
         "strength": request.strength,
@@ -129,21 +130,32 @@ def from_scene(pipe: Any, request: Inpaint, generator: torch.Generator, scene: S
     if denoiser_of(pipe).config.in_channels == _WITH_MASK:
         grey = np.where(mask[..., None], np.uint8(127), np.asarray(image))
         hidden = encode(pipe, Image.fromarray(grey), generator)
-    begun = _begun(latents, mask[:: pipe.vae_scale_factor, :: pipe.vae_scale_factor], request, generator)
+    begun = _begun(latents, anew[::factor, ::factor], request, generator)
     return {**start, "image": begun, "masked_image_latents": hidden}
 
 
 def changes_by(request: Inpaint, scene: Scene, pipe: Any, done: float) -> Mapping[str, torch.Tensor]:
     """A `Changes`: what is redrawn from here on. Elsewhere the pipeline lays the original, with as much noise as the
     step has, into the latents: algorithm 1 of Differential Diffusion (https://arxiv.org/abs/2306.00950)."""
-    return {"mask": torch.from_numpy(_redrawn(request, scene, pipe.vae_scale_factor, done))[None, None]}
+    redrawn = _redrawn(_strengths(request, scene, pipe.vae_scale_factor), done)
+    return {"mask": torch.from_numpy(redrawn)[None, None]}
 
 
-def _redrawn(request: Inpaint, scene: Scene, factor: int, done: float) -> np.ndarray:
-    """Which latents, each of `factor` pixels, are redrawn once the share `done` of the steps is."""
+def _strengths(request: Inpaint, scene: Scene, factor: int) -> np.ndarray:
+    """How strongly each latent, of `factor` pixels, is redrawn."""
     assert scene.strengths is not None
     part = Image.fromarray(scene.strengths).crop(scene.box).resize(_size(request), Image.Resampling.BOX)
-    return masks.means(np.asarray(part), factor) > 1 - done + TOLERANCE
+    return masks.means(np.asarray(part), factor)
+
+
+def _redrawn(strengths: np.ndarray, done: float) -> np.ndarray:
+    """Which latents are redrawn once the share `done` of the steps is."""
+    return strengths > 1 - done + TOLERANCE
+
+
+def _enlarged(latents: np.ndarray, factor: int) -> np.ndarray:
+    """Each as a square of `factor` pixels."""
+    return latents.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _seen(scene: Scene, size: tuple[int, int]) -> np.ndarray:

@@ -30,6 +30,8 @@ from presets.upscale import Tile, Upscale
 
 BROAD = 1 / 16
 """Share of a tile's side over which colours count as broad."""
+COARSE = 4.0
+"""Pixels to which that is brought to find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,12 @@ def coloured_as(made: Image.Image, given: Image.Image, reach: float) -> Image.Im
     """`made` (RGB) with its colours as they are in the mean of some `reach` pixels around (a Gaussian's deviation)
     replaced by those of `given`, of the same size."""
     new, old = (np.asarray(image, np.float32) for image in (made, given))
-    broad = [cv2.GaussianBlur(pixels, (0, 0), reach, borderType=cv2.BORDER_REFLECT_101) for pixels in (new, old)]
-    return Image.fromarray(np.clip(np.rint(new - broad[0] + broad[1]), 0, 255).astype(np.uint8))
+    coarser = max(1, int(reach / COARSE))  # what is so broad is as well seen in a smaller picture
+    size = -(-made.width // coarser), -(-made.height // coarser)
+    change = cv2.resize(old - new, size, interpolation=cv2.INTER_AREA)
+    change = cv2.GaussianBlur(change, (0, 0), reach / coarser, borderType=cv2.BORDER_REFLECT_101)
+    change = cv2.resize(change, made.size, interpolation=cv2.INTER_LINEAR)
+    return Image.fromarray(np.clip(np.rint(new + change), 0, 255).astype(np.uint8))
 
 
 class _Redrawing:
@@ -116,7 +122,8 @@ class _Redrawing:
         made = decoded(latents, tile, self._loaded, self._context).crop((0, 0, *given.size))
         if self._request.keep_colours:
             made = coloured_as(made, given, max(self._tile.canvas) * BROAD)
-        self._shown.paste(self._reduced(made), self._place())
+        left, top, _, _ = self._boxes[self._done]
+        self._shown.paste(made.reduce(self._scale), (left // self._scale, top // self._scale))
         return made
 
     def _held_to(self, given: Image.Image) -> AbstractContextManager[None]:
@@ -143,18 +150,14 @@ class _Redrawing:
         """The whole picture as it is so far, small, with what is foreseen of the present tile."""
         shown = self._shown.copy()
         with Image.open(io.BytesIO(of_tile)) as foreseen:
-            left, top, right, bottom = self._boxes[self._done]
-            size = max(1, (right - left) // self._scale), max(1, (bottom - top) // self._scale)
-            shown.paste(foreseen.resize(size), self._place())
+            part = foreseen.convert("RGB")
+        left, top, right, bottom = (edge // self._scale for edge in self._boxes[self._done])
+        part = part.resize((max(1, right - left), max(1, bottom - top)))
+        if self._request.keep_colours:
+            below = shown.crop((left, top, left + part.width, top + part.height))
+            part = coloured_as(part, below, max(part.size) * BROAD)
+        shown.paste(part, (left, top))
         return jpeg(shown)
-
-    def _reduced(self, made: Image.Image) -> Image.Image:
-        return made.reduce(self._scale)
-
-    def _place(self) -> tuple[int, int]:
-        """Where the present tile lies in what is shown."""
-        left, top, _, _ = self._boxes[self._done]
-        return left // self._scale, top // self._scale
 
 
 def _from_tile(given: Image.Image, pipe: Any, tile: Tile, generator: torch.Generator) -> Mapping[str, Any]:

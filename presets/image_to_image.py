@@ -3,14 +3,19 @@
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from presets import fields, loopback_fields, picture_fields
+from presets.blending import Blend
 from presets.controlnet import ControlUnits, Following
 from presets.drawing import Redrawing
+from presets.errors import InvalidField
+
+if TYPE_CHECKING:
+    from presets.inputs import Inputs
 
 CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
@@ -22,7 +27,7 @@ CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
 """How far the strength has come after a share of the rounds, as AUTOMATIC1111's script "Loopback" has it."""
 
 
-class ImageToImage(Following, Redrawing):
+class ImageToImage(Redrawing, Following):
     """Redraw a picture as told in words."""
 
     title: ClassVar[str] = "Image to image"
@@ -34,6 +39,7 @@ class ImageToImage(Following, Redrawing):
     rounds: loopback_fields.Rounds = 1
     final_strength: loopback_fields.FinalStrength = 0.0
     strength_curve: loopback_fields.StrengthCurve = "linear"
+    blend: Blend = ()
 
     @model_validator(mode="after")
     def _each_round_leaves_a_step(self) -> "ImageToImage":
@@ -49,6 +55,14 @@ class ImageToImage(Following, Redrawing):
                 },
             )
         return self
+
+    def examined(self, inputs: "Inputs") -> "ImageToImage":
+        """Raises `InvalidField` for a place in the blend without a picture, too."""
+        for number, one in enumerate(self.blend, start=1):
+            if one.picture is None:
+                message = f"Blend {number} has no picture: choose one, or leave it out."
+                raise InvalidField("blend", message, code="E-IMAGE")
+        return super().examined(inputs)
 
     @property
     def strengths(self) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from presets.installed import Installed
 
 
-class Inpaint(Following, Redrawing):
+class Inpaint(Redrawing, Following):
     """Redraw what is masked in a picture, or draw on beyond its sides; all else stays to the pixel."""
 
     title: ClassVar[str] = "Inpaint"

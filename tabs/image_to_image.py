@@ -4,20 +4,21 @@ import gradio as gr
 
 from pipelines.engine.jobs import Engine
 from presets.requests import ImageToImage
-from tabs import control_units, drawing
-from tabs.batch_form import BatchForm
+from tabs import blending, control_units, drawing
 from tabs.form import Form
+from tabs.sketching import SketchForm
 from tabs.tab import Tab
 
 
 def build(engine: Engine) -> Tab:
-    form = BatchForm(ImageToImage, engine.inputs)
+    form = SketchForm(ImageToImage, engine.inputs)
     return Tab(form, drawing.build(engine, form, given=_picture, settings=_strength, sizes=_sizes))
 
 
 def _picture(_engine: Engine, form: Form) -> None:
     form.widget("image")
-    assert isinstance(form, BatchForm)
+    assert isinstance(form, SketchForm)
+    form.put_editor()
     form.put_files()
 
 
@@ -35,3 +36,4 @@ def _sizes(_engine: Engine, form: Form) -> None:
         form.widget("rounds")
         form.widget("final_strength")
         form.widget("strength_curve")
+    blending.build(form)

@@ -62,13 +62,13 @@ def build(engine: Engine, form: Form) -> None:
 
     def follow(value: Any, painted_on: str) -> Sequence[Any]:
         """Another picture has been chosen: a mask for the one before is of no use."""
-        chosen = _reference(engine.inputs, value, "image")
+        chosen = chosen_picture(engine.inputs, value, "image")
         if chosen and chosen.sha256 == painted_on:
             return gr.skip(), gr.skip()
         return shown(engine.inputs, chosen, None)
 
     def begin_anew(value: Any, file: Any = None) -> Sequence[Any]:
-        chosen, mask = _reference(engine.inputs, value, "image"), _reference(engine.inputs, file, "mask")
+        chosen, mask = chosen_picture(engine.inputs, value, "image"), chosen_picture(engine.inputs, file, "mask")
         return shown(engine.inputs, chosen, mask)
 
     update(image.change, follow, [image, painted_on], [editor, painted_on])
@@ -76,7 +76,7 @@ def build(engine: Engine, form: Form) -> None:
     update(load.upload, begin_anew, [image, load], [editor, painted_on])
 
 
-def _reference(inputs: Inputs, file: Any, field: str) -> ImageRef | None:
+def chosen_picture(inputs: Inputs, file: Any, field: str) -> ImageRef | None:
     """The uploaded `file`; None where there is none of use, which is said once it is to be drawn."""
     try:
         return reference(inputs, file, field) if file else None

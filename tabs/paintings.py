@@ -17,16 +17,16 @@ KEPT_BLOBS = 16
 """Paintings that browsers sent and that may not have been read yet."""
 
 
-def painted_layers(editor: gr.ImageEditor, value: Any) -> Sequence[Image.Image]:
-    """The painted layers. Browsers send them aside and name them by an id."""
+def painted_layers(editor: gr.ImageEditor, value: Any, field: str = "mask") -> Sequence[Image.Image]:
+    """The layers painted for `field`. Browsers send them aside and name them by an id."""
     if not isinstance(value, Mapping):
         return ()
     if identifier := value.get("id"):
         sent = editor.blob_storage.get(str(identifier))
         contents = sent.layers if sent else ()
     else:
-        contents = [Path(uploaded(layer, "mask")).read_bytes() for layer in value.get("layers") or ()]
-    return [_image(content) for content in contents if content]
+        contents = [Path(uploaded(layer, field)).read_bytes() for layer in value.get("layers") or ()]
+    return [_image(content, field) for content in contents if content]
 
 
 class _Blobs(dict[str, EditorDataBlobs]):
@@ -53,5 +53,5 @@ def bound_paintings(editor: gr.ImageEditor) -> None:
     editor.accept_blobs = accept_blobs
 
 
-def _image(content: bytes) -> Image.Image:
-    return decode(content, "mask")[0]
+def _image(content: bytes, field: str) -> Image.Image:
+    return decode(content, field)[0]

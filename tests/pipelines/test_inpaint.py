@@ -251,3 +251,17 @@ def test_where_a_soft_mask_is_black_nothing_changes(pipe, tmp_path):
 def test_guidance_that_ends_early_leaves_a_soft_mask_of_one_row(pipe, tmp_path):
     result, _ = drawn(pipe, request(tmp_path, steps=4, guidance_end=0.5, soft_mask=True), mask_image=grey(150))
     assert result.notes == ("0 px changed outside the mask",)
+
+
+@pytest.mark.parametrize("content", ["fill", "noise", "nothing"])
+def test_where_a_soft_mask_is_grey_the_original_is_what_is_begun_with(pipe, tmp_path, content):
+    half = mask()
+    half.paste(200, (32, 16, 48, 64))
+    begun = []
+    for name in ("original", content):
+        wanted = request(tmp_path, content=name, soft_mask=True)
+        seen = scene_of(wanted, scene(), half)
+        begun.append(from_scene(pipe, wanted, torch.Generator().manual_seed(7), seen)["image"][..., 4:, :])
+    if content != "fill":  # the encoder sees all at once
+        assert torch.equal(begun[0][..., :6], begun[1][..., :6])
+    assert not torch.equal(begun[0][..., 6:9], begun[1][..., 6:9])

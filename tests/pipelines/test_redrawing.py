@@ -186,3 +186,11 @@ def test_a_tile_control_sees_the_tile_and_acts_on_it(context, monkeypatch):
     assert followed.unit.weight == 0.7
     assert torch.equal(followed.picture[0], torch.from_numpy(np.array(given)).permute(2, 0, 1) / 255)
     assert not np.array_equal(numbers(plain), numbers(held))
+
+
+def test_it_is_drawn_by_the_checkpoint_that_is_in_memory(context):
+    with context.models.pipeline("storybook", "text-to-image") as loaded:
+        unet, before = loaded.pipe.unet, context.models.bytes_loaded
+    redrawn(context, scene(64, 64))
+    with context.models.pipeline("storybook", "text-to-image") as loaded:
+        assert loaded.pipe.unet is unet and context.models.bytes_loaded <= before
