@@ -22,6 +22,11 @@
     +-- NoControl             no control model for the checkpoint      E-CONTROL-UNKNOWN
     +-- ControlUnusable       a control model that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- ControlFamily         one that is for another checkpoint       E-CONTROL-FAMILY
+    +-- IpAdapterNotFound     no IP-Adapter of that name               E-REFERENCE-UNKNOWN
+    +-- NoIpAdapter           no IP-Adapter for the checkpoint         E-REFERENCE-UNKNOWN
+    +-- IpAdapterUnusable     an IP-Adapter that cannot be opened      E-MODEL-CORRUPT
+    +-- IpAdapterFamily       one that is for another checkpoint       E-REFERENCE-FAMILY
+    +-- ImageEncoderMissing   the encoder that it needs is not here    E-REFERENCE-MISSING
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
