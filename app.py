@@ -77,7 +77,14 @@ def _serve(engine: "LocalEngine", settings: "Settings") -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl+C
     library, pictures, hub = Library(settings.presets), pictures_of(settings), settings.sign_in == "hub"
     pictures.watch()
-    page = build_page(engine, library, manage_models=settings.manage_models, pictures=pictures, hub_sign_in=hub)
+    page = build_page(
+        engine,
+        library,
+        manage_models=settings.manage_models,
+        pictures=pictures,
+        hub_sign_in=hub,
+        safety_checker=settings.safety_checker,
+    )
     routes, lifespan = doors.build(engine, library, settings, pictures)
     serve(page, settings, pictures=settings.pictures, routes=routes, lifespan=lifespan)
     wait_for_stop()

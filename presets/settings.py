@@ -161,6 +161,11 @@ class Settings(BaseSettings):
     preview_interval: float = Field(
         default=0.25, ge=0, description="Seconds between previews while a picture is made; 0 for none."
     )
+    safety_checker: bool = Field(
+        default=False,
+        description="Withhold pictures to which Stable Diffusion's safety checker objects, whose weights "
+        "(config.json, model.safetensors) lie in models/safety_checker; no previews then.",
+    )
     mcp: bool = Field(
         default=False,
         description="Offer every kind of request as a tool at /mcp, to assistants that speak the Model Context "

@@ -89,7 +89,9 @@ class TextToImage(Drawing):
 
     @property
     def batch_key(self) -> Hashable | None:
-        if self.count > 1 or self.is_drawn_on or self.step_cache:  # the cache is one for all that is drawn at once
+        if (
+            self.count > 1 or self.is_drawn_on or self.references or self.step_cache
+        ):  # the cache is one for a whole batch
             return None
         return self.all_loras, self.model_dump_json(exclude=_OWN)
 

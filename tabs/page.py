@@ -53,11 +53,12 @@ def build_page(
     manage_models: bool = True,
     pictures: Pictures | None = None,
     hub_sign_in: bool = False,
+    safety_checker: bool = False,
 ) -> gr.Blocks:
     """The whole page over `engine`, not yet served, with the presets of `library`, else the built-in ones.
 
     `manage_models` lets visitors load and unload models, and change the presets; with `pictures` there is a gallery;
-    `hub_sign_in` lets them sign in with their Hugging Face account.
+    `hub_sign_in` lets them sign in with their Hugging Face account; whether there is a `safety_checker` is told.
     """
     library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
@@ -93,7 +94,7 @@ def build_page(
         for tab in made:
             _link(info, tab.form, tabs)
             copy_as.build(tab.output)
-        gr.HTML(_FOOTER, elem_id="easel-footer")
+        gr.HTML(_FOOTER.format(checker="on" if safety_checker else "off"), elem_id="easel-footer")
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
         picture_info.add_endpoint(engine, info)
@@ -117,4 +118,4 @@ _HEADER = """
 <h1>Easel</h1>
 <p>A Stable Diffusion studio in a browser tab. Everything is made on this machine.</p>
 """
-_FOOTER = "<p>Easel · Apache-2.0 · <kbd>Ctrl</kbd>+<kbd>Enter</kbd> generates</p>"
+_FOOTER = "<p>Easel · Apache-2.0 · safety checker {checker} · <kbd>Ctrl</kbd>+<kbd>Enter</kbd> generates</p>"

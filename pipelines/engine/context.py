@@ -29,7 +29,7 @@ class Context:
     saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
     that is to be made, for which the job waited `waited` seconds. `control_pictures` are those made before; without,
     each is made anew. `mark` is the job's, by which its pictures are told from others of the same request. What is
-    saved is `owner`'s.
+    saved is `owner`'s. Before, `inspect` is given each picture and its number, from 1, and may raise.
     """
 
     models: "PipelineManager"
@@ -46,6 +46,7 @@ class Context:
     waited: float = 0.0
     mark: str = ""
     owner: str = ""
+    inspect: Callable[[Image.Image, int], None] | None = None
 
     def report(self, event: Event) -> None:
         """Send an event to whoever watches the job. Every report is a place to stop: raises `Cancelled`."""
@@ -83,6 +84,8 @@ class Context:
         there and to the person; timings in seconds, to which the time in the queue is added. The picture is kept even
         if the job is cancelled at this moment.
         """
+        if self.inspect:
+            self.inspect(image, index + 1)
         warnings = tuple(self.warnings)
         costs = {"queue": round(self.waited if index == self.first else 0.0, 4), **timings}
         peak = peak_memory.peak(self.policy.device)

@@ -22,10 +22,16 @@
     +-- NoControl             no control model for the checkpoint      E-CONTROL-UNKNOWN
     +-- ControlUnusable       a control model that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- ControlFamily         one that is for another checkpoint       E-CONTROL-FAMILY
+    +-- IpAdapterNotFound     no IP-Adapter of that name               E-REFERENCE-UNKNOWN
+    +-- NoIpAdapter           no IP-Adapter for the checkpoint         E-REFERENCE-UNKNOWN
+    +-- IpAdapterUnusable     an IP-Adapter that cannot be opened      E-MODEL-CORRUPT
+    +-- IpAdapterFamily       one that is for another checkpoint       E-REFERENCE-FAMILY
+    +-- ImageEncoderMissing   the encoder that it needs is not here    E-REFERENCE-MISSING
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
     +-- BrokenPicture         the decode gave NaN                      E-NAN
+    +-- Withheld              the safety checker objects to a picture  E-SAFETY
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- ProgramDied           the whole program did, again and again   E-WORKER
     +-- WorkerDied            the worker process ended during the job  E-WORKER
@@ -279,6 +285,18 @@ class PreprocessorRefused(UserError):
 
     def __init__(self, file: str, reason: str, code: str | None = None):
         super().__init__(f"{shortened(file)} cannot be used: {reason}.", code=code, field="preprocessor")
+
+
+class Withheld(UserError):
+    """The safety checker objects to picture `number` of a job, which is not saved."""
+
+    code = "E-SAFETY"
+
+    def __init__(self, number: int):
+        super().__init__(
+            f"The safety checker withheld picture {number}, which was not saved; another prompt or seed may give one "
+            "that can be shown."
+        )
 
 
 class BrokenPicture(UserError):

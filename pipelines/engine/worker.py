@@ -41,7 +41,7 @@ from pydantic import TypeAdapter
 
 from pipelines.engine import peak_memory
 from pipelines.engine.catalog import catalog_of
-from pipelines.engine.errors import Cancelled
+from pipelines.engine.errors import Cancelled, Withheld
 from pipelines.engine.jobs import (
     EVENT,
     LAST_EVENTS,
@@ -262,16 +262,19 @@ class Worker:
     def __init__(self, settings: Settings, runners: str):
         from pipelines.engine import libraries, policy
 
-        self._policy = policy.decide(policy.detect(settings), settings)
+        hidden = {"preview_interval": 0.0} if settings.safety_checker else {}  # previews would show what is withheld
+        self._policy = replace(policy.decide(policy.detect(settings), settings), **hidden)
         libraries.prepare_libraries(self._policy, settings)  # before anything else imports diffusers
 
         from pipelines.engine.conditioning import Conditioner
         from pipelines.engine.embeddings import Embeddings
         from pipelines.engine.manager import PipelineManager
+        from pipelines.engine.safety import SafetyChecker
 
         module, name = runners.split(":")
         self._runners: Mapping[type[Request], Runner] = getattr(import_module(module), name)
         self._together: Mapping[type[Request], Together] = getattr(import_module(module), "TOGETHER", {})
+        self._safety = SafetyChecker(settings.model_roots) if settings.safety_checker else None
         self._models = PipelineManager(catalog_of(settings), self._policy, settings)
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
         self._gallery = Gallery(settings.pictures)
@@ -281,7 +284,7 @@ class Worker:
     @property
     def device(self) -> str:
         """What was decided for the device, in a line."""
-        return str(self._policy)
+        return f"{self._policy}, safety checker {'on' if self._safety else 'off'}"
 
     def _context(self, message: Mapping[str, Any], send: Send, is_cancelled: Callable[[], bool]) -> "Context":
         from pipelines.engine.context import Context
@@ -297,6 +300,7 @@ class Worker:
             waited=message["waited"],
             mark=message["mark"],
             owner=message["owner"],
+            inspect=self._safety.check if self._safety else None,
         )
 
     def run_together(
@@ -336,13 +340,13 @@ class Worker:
 
     def _drawn_together(
         self, messages: Sequence[Mapping[str, Any]], contexts: Sequence["Context"], proof: Saved | None
-    ) -> bool:
-        """Whether that was possible and paid."""
+    ) -> bool | None:
+        """Whether that was possible and paid; None where one of the pictures ended it."""
         requests = [_REQUEST.validate_python(message["request"]) for message in messages]
         try:
             return self._together[type(requests[0])](requests, contexts, proof)
-        except Cancelled:
-            return True
+        except (Cancelled, Withheld):
+            return None
         except Exception as error:  # whatever it was, each is now run alone, and told what is its own
             _log.warning("Jobs could not be drawn together (%s); they are drawn one by one", error)
             return False

@@ -17,6 +17,7 @@ from pipelines.runners import RUNNERS, TOGETHER
 from presets.gallery import Gallery
 from presets.inputs import Inputs
 from presets.metadata import read_request
+from presets.references import StyleReference
 from presets.requests import TextToImage
 from presets.samplers import SAMPLERS
 from presets.settings import Settings
@@ -154,10 +155,36 @@ def test_only_requests_alike_but_for_words_and_seeds_have_the_same_key():
     assert house.batch_key == boat.batch_key is not None
     for change in ({"steps": 4}, {"sampler": "Euler"}, {"width": 64}, {"guidance_scale": 2.0}, {"vae": "x"}):
         assert house.batch_key != boat.model_copy(update=change).batch_key
-    for change in ({"count": 2}, {"hires_factor": 2.0}, {"step_cache": 0.2}):
-        assert house.model_copy(update=change).batch_key is None
     inked = [request.model_copy(update={"prompt": f"{request.prompt} <lora:ink:1>"}) for request in (house, boat)]
     assert inked[0].batch_key == inked[1].batch_key != house.batch_key
+
+
+DRAWN_TOGETHER = {
+    *(
+        "kind",
+        "prompt",
+        "negative_prompt",
+        "styles",
+        "checkpoint",
+        "steps",
+        "width",
+        "height",
+        "seed",
+        "guidance_scale",
+    ),
+    *("guidance_end", "token_merging", "sampler", "schedule", "clip_skip", "vae", "loras"),
+}
+"""Fields that drawing together knows how to follow."""
+ALONE = {"count": 2, "hires_factor": 2.0, "step_cache": 0.2, "references": (StyleReference(),)}
+"""Those that it does not, by a value that has an effect."""
+OF_HIRES = {name for name in TextToImage.model_fields if name.startswith("hires_")}
+
+
+def test_every_field_is_followed_together_or_has_its_requests_drawn_alone():
+    assert set(TextToImage.model_fields) == DRAWN_TOGETHER | set(ALONE) | OF_HIRES
+    (house,) = requests_of(PROMPTS[0])
+    for name, value in ALONE.items():
+        assert house.model_copy(update={name: value}).batch_key is None, name
 
 
 def test_requests_are_drawn_at_once_until_a_trial_shows_that_it_does_not_pay():
