@@ -19,9 +19,9 @@ class BatchForm(Form[RequestType]):
 
     def put_files(self) -> gr.File:
         """Put the place for several pictures here."""
-        with gr.Accordion("Several pictures", open=False, elem_id=self.element_id("batch")):
+        with gr.Accordion("Several pictures instead", open=False, elem_id=self.element_id("batch")):
             self.files = gr.File(
-                label="A job for each of these, in the place of the picture above",
+                label="A job for each of these",
                 file_count="multiple",
                 height=160,
                 elem_id=self.element_id("files"),

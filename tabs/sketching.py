@@ -24,10 +24,10 @@ class SketchForm(BatchForm[RequestType]):
     editor: gr.ImageEditor | None = None
 
     def put_editor(self) -> None:
-        """Put here an editor that shows the picture of the field `image` as soon as it is chosen."""
-        with gr.Accordion("Paint on the picture", open=False, elem_id=self.element_id("sketch-panel")):
+        """Put here an editor that, while it is open, shows the picture of the field `image`."""
+        with gr.Accordion("Paint on the picture", open=False, elem_id=self.element_id("sketch-panel")) as panel:
             self.editor = gr.ImageEditor(
-                label="What is painted is redrawn with the picture",
+                label="Sketch",
                 type="filepath",
                 format="png",
                 sources=(),
@@ -42,16 +42,25 @@ class SketchForm(BatchForm[RequestType]):
             )
             clear = gr.Button("Clear what is painted", size="sm", elem_id=self.element_id("sketch-clear"))
         bound_paintings(self.editor)
-        self._painted_on = gr.State("")
-        places = [self.editor, self._painted_on]
-        update(self.widgets["image"].change, self._follow, [self.widgets["image"], self._painted_on], places)
-        update(clear.click, self._begin_anew, self.widgets["image"], places)
+        self._painted_on, is_open = gr.State(""), gr.State(False)
+        places, image = [self.editor, self._painted_on], self.widgets["image"]
+        update(image.change, self._follow, [image, self._painted_on, is_open], places)
+        update(panel.expand, self._open, [image, self._painted_on], [*places, is_open])
+        update(panel.collapse, lambda: False, None, is_open)
+        update(clear.click, self._begin_anew, image, places)
 
-    def _follow(self, value: Any, painted_on: str) -> Sequence[Any]:
-        """Another picture has been chosen: what was painted on the one before is of no use."""
+    def _follow(self, value: Any, painted_on: str, is_open: bool) -> Sequence[Any]:
+        """Another picture has been chosen: what was painted on the one before is of no use. It is shown to those who
+        look, since that takes a large one a second."""
+        if not is_open:
+            return (None, "") if painted_on else (gr.skip(), gr.skip())
+        return self._open(value, painted_on)[:2]
+
+    def _open(self, value: Any, painted_on: str) -> Sequence[Any]:
         assert self.store is not None
         chosen = chosen_picture(self.store, value, "image")
-        return (gr.skip(), gr.skip()) if chosen and chosen.sha256 == painted_on else shown(self.store, chosen, None)
+        is_shown = chosen is not None and chosen.sha256 == painted_on
+        return *((gr.skip(), gr.skip()) if is_shown else shown(self.store, chosen, None)), True
 
     def _begin_anew(self, value: Any) -> Sequence[Any]:
         assert self.store is not None
@@ -74,17 +83,15 @@ class SketchForm(BatchForm[RequestType]):
         return {**given, "image": painted(store, image, painted_layers(self.editor, sketch, "image"))}
 
     def values(self, request: Request) -> list[Any]:
-        return [*super().values(request), *self._shown_on(getattr(request, "image", None))]
+        return [*super().values(request), *self._unchanged]
 
     def merged(self, values: Mapping[str, Any]) -> list[Any]:
-        image = values.get("image")
-        image = ImageRef.model_validate(image) if image else None
-        return [*super().merged(values), *self._shown_on(image)]
+        return [*super().merged(values), *self._unchanged]
 
-    def _shown_on(self, image: ImageRef | None) -> Sequence[Any]:
-        if self.editor is None or self.store is None:
-            return ()
-        return shown(self.store, image, None) if image else (gr.skip(), gr.skip())
+    @property
+    def _unchanged(self) -> Sequence[Any]:
+        """The editor follows the picture."""
+        return (gr.skip(), gr.skip()) if self.editor else ()
 
 
 def painted(inputs: Inputs, image: ImageRef, layers: Iterable[Image.Image]) -> ImageRef:

@@ -84,16 +84,24 @@ def test_of_several_pictures_none_is_painted_on(page, photo):
     assert page.request(None, paint(page), page.name, [photo]).image.size == (64, 64)
 
 
-def test_another_picture_is_shown_to_paint_on_and_the_same_one_keeps_the_paint(page, photo):
-    value, painted_on = page.handlers["_follow"](photo, "")
+def test_the_open_editor_shows_another_picture_and_keeps_the_paint_on_the_same_one(page, photo):
+    value, painted_on = page.handlers["_follow"](photo, "", True)
     assert painted_on == page.name and value["background"].size == (96, 64)
-    assert page.handlers["_follow"](photo, page.name) == (gr.skip(), gr.skip())
+    assert page.handlers["_follow"](photo, page.name, True) == (gr.skip(), gr.skip())
     assert page.handlers["_begin_anew"](photo)[0]["layers"] == []
 
 
-def test_settings_that_come_back_show_the_painted_picture_without_layers(page, photo):
-    request = page.request(photo, paint(page), page.name)
-    *_, value, painted_on = page.form.values(request)
-    assert painted_on == request.image.sha256 != page.name
-    assert value["layers"] == [] and value["background"].getpixel((20, 20)) == (0, 0, 255)
+def test_a_closed_editor_is_shown_nothing_until_it_is_opened(page, photo):
+    assert page.handlers["_follow"](photo, "", False) == (gr.skip(), gr.skip())
+    assert page.handlers["_follow"](photo, "0" * 64, False) == (None, "")
+    value, painted_on, is_open = page.handlers["_open"](photo, "")
+    assert (painted_on, is_open, value["background"].size) == (page.name, True, (96, 64))
+    assert page.handlers["_open"](photo, page.name) == (gr.skip(), gr.skip(), True)
+
+
+def test_settings_that_come_back_bring_the_painted_picture_and_its_paint_is_not_laid_on_twice(page, photo):
+    request = page.request(photo, paint(page, colour=(0, 0, 255, 128)), page.name)
+    picture, *_ = page.form.values(request)
+    again = page.engine.inputs.keep(picture)
+    assert again == request.image and again.sha256 != page.name
     assert page.form.merged({"prompt": "b"})[-2:] == [gr.skip(), gr.skip()]
