@@ -6,12 +6,19 @@ Gradio asks its own routes only, and not all of them. Here everything is closed 
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Hashable, Mapping
 
 from starlette.requests import HTTPConnection
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from presets.errors import UserError
+from tabs.calls import replayed
+from tabs.guesses import Guesses
+from tabs.http_requests import BodyTooLarge, read_body
 from tabs.owners import PERSON, USER
 
 OPEN = frozenset(
@@ -28,34 +35,91 @@ MESSAGE = (
 )
 
 
+SIGN_IN = re.compile("/login/?")
+FORM_LIMIT = 64 * 1024
+"""Bytes of a sign-in form."""
+
+
 class SignedInOnly:
-    """ASGI middleware: HTTP 401 for who did not sign in; of all others `owners.user_of` knows the name."""
+    """ASGI middleware: HTTP 401 for who did not sign in, 429 for who tries one wrong password after the other; of all
+    others `owners.user_of` knows the name."""
 
     def __init__(self, app: ASGIApp, accounts: Mapping[str, str]):
         """`accounts` are the passwords by name."""
         self.app = app
         self.accounts = accounts
+        self.guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        if user := self._user(HTTPConnection(scope)):
+        try:
+            user = self._user(HTTPConnection(scope))
+        except TooManyGuesses as refusal:
+            return await refusal.answer()(scope, receive, send)
+        if user:
             return await self.app({**scope, USER: user, PERSON: f"account {user}"}, receive, send)
-        if scope["type"] == "http" and _is_open(scope["path"].removeprefix(scope.get("root_path", ""))):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "http" and scope["method"] == "POST" and SIGN_IN.fullmatch(path):
+            return await self._sign_in(scope, receive, send)
+        if scope["type"] == "http" and _is_open(path):
             return await self.app(scope, receive, send)
         content = {"code": CODE, "field": None, "message": MESSAGE, "detail": MESSAGE}
         return await JSONResponse(content, 401, _challenge(scope))(scope, receive, send)
 
+    async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Gradio's own sign-in, which answers 200 or 400, for who may try now."""
+        try:
+            body = await read_body(HttpRequest(scope, receive), FORM_LIMIT)
+        except BodyTooLarge as problem:
+            return await JSONResponse({"detail": str(problem)}, 413)(scope, receive, send)
+        form = await HttpRequest(scope, replayed(body, receive)).form()
+        who = _who(scope, str(form.get("username", "")).strip())
+        if wait := self.guesses.wait(who):
+            return await TooManyGuesses(wait).answer()(scope, receive, send)
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                (self.guesses.right if message["status"] == 200 else self.guesses.wrong)(who)
+            await send(message)
+
+        return await self.app(scope, replayed(body, receive), note)
+
     def _user(self, connection: HTTPConnection) -> str:
-        """The name; empty for a stranger."""
+        """The name; empty for a stranger. Raises `TooManyGuesses`."""
         app = connection.scope["app"]  # Gradio's, which gives who signed in a token
         for kind in ("access-token", "access-token-unsecure"):
             if user := app.tokens.get(connection.cookies.get(f"{kind}-{app.cookie_id}")):
                 return user
         name, _, password = _pair(connection.headers.get("authorization", "")).partition(":")
+        if not name:
+            return ""
+        who = _who(connection.scope, name)
+        if wait := self.guesses.wait(who):
+            raise TooManyGuesses(wait)
         known = self.accounts.get(name)
         is_right = hmac.compare_digest((known or "").encode(), password.encode())
+        (self.guesses.right if known and is_right else self.guesses.wrong)(who)
         return name if known and is_right else ""
+
+
+class TooManyGuesses(UserError):
+    """So many wrong passwords that the next one must wait."""
+
+    code = CODE
+
+    def __init__(self, seconds: float):
+        self.seconds = math.ceil(seconds)
+        super().__init__(f"Too many wrong passwords; the next one is looked at in {self.seconds} s.")
+
+    def answer(self) -> JSONResponse:
+        content = {"code": self.code, "field": None, "message": self.message, "detail": self.message}
+        return JSONResponse(content, 429, {"retry-after": str(self.seconds)})
+
+
+def _who(scope: Scope, name: str) -> Hashable:
+    """Who tries passwords of `name`."""
+    return (scope.get("client") or ("",))[0], name
 
 
 def _pair(authorization: str) -> str:

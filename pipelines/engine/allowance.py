@@ -1,8 +1,8 @@
-"""How much each user may have drawn in an hour, where that is limited. Known in memory: a restart forgets it."""
+"""How much each user may have drawn in an hour, where that is limited."""
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pipelines.engine.errors import TooMuchWork
@@ -31,6 +31,12 @@ class Allowance:
         self._limit = limit
         self._clock = clock
         self._spent: deque[_Spent] = deque()
+
+    def take_up(self, jobs: Iterable[Job]) -> None:
+        """Count jobs that an earlier program took, the oldest first."""
+        for job in jobs if self._limit is not None else ():
+            at = self._clock() - (time.time() - job.created)
+            self._spent.append(_Spent(at, job.owner, job.id, job.request.work / MEGA))
 
     def spend(self, job: Job) -> None:
         """Count a new job. Raises `TooMuchWork` where that is more than its owner may have drawn now."""

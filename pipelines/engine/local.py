@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.engine.allowance import Allowance
+from pipelines.engine.allowance import HOUR, Allowance
 from pipelines.engine.annotators import Annotators
 from pipelines.engine.batches import Batches
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
@@ -98,10 +98,12 @@ class LocalEngine:
         self._lock = threading.RLock()
         self._state: State = "starting"
         self._detail = "Loading PyTorch and diffusers…"
-        self._ledger = Ledger(store or JobStore())
+        store = store or JobStore()
+        self._ledger = Ledger(store)
         self._ledger.restore(self._cancel, self._detail)
         self._gallery = Gallery(settings.pictures)
         self._allowance = Allowance(settings.work_limit)
+        self._allowance.take_up(store.begun_since(time.time() - HOUR))
         self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()

@@ -131,6 +131,11 @@ class JobStore:
         condition = f"WHERE owner = ? AND NOT {_UNFINISHED} ORDER BY created DESC LIMIT ?"
         return [job for row in self._read(condition, owner, limit) if (job := _job(row))]
 
+    def begun_since(self, created: float) -> list[Job]:
+        """The jobs that came in since a time, but for those that ended before they were begun; the oldest first."""
+        rows = self._read(f"WHERE created > ? AND (started NOT NULL OR {_UNFINISHED}) ORDER BY created", created)
+        return [job for row in rows if (job := _job(row))]
+
     def forget(self, before: float) -> None:
         """Remove the jobs that ended before a time."""
         self._flush()
@@ -158,7 +163,7 @@ class JobStore:
         with self._reading:
             self._connection.close()
 
-    def _read(self, rest: str, *values: str | int) -> list[Values]:
+    def _read(self, rest: str, *values: str | float) -> list[Values]:
         self._flush()
         with self._reading:
             return self._connection.execute(f"SELECT {_COLUMNS} FROM jobs {rest}", values).fetchall()

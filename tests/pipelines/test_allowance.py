@@ -1,10 +1,13 @@
 """What one user may have drawn in an hour."""
 
+import time
+
 import pytest
 
-from pipelines.engine.allowance import Allowance
+from pipelines.engine.allowance import HOUR, Allowance
 from pipelines.engine.errors import TooMuchWork
-from pipelines.engine.jobs import Job
+from pipelines.engine.jobs import Finished, Job, Stopped
+from pipelines.engine.store import JobStore
 from presets.images import ImageRef
 from presets.requests import ImageToImage, TextToImage, Upscale
 
@@ -81,4 +84,24 @@ def test_a_job_that_was_cancelled_before_it_began_costs_nothing():
 def test_without_a_limit_nothing_is_counted():
     allowance = Allowance(None, Clock())
     for _ in range(100):
+        allowance.spend(job())
+
+
+def test_what_was_begun_before_a_restart_counts_and_what_never_was_does_not(tmp_path):
+    begun, waiting, dropped, old = (job() for _ in range(4))
+    old.created = time.time() - 2 * HOUR
+    store = JobStore(tmp_path / "jobs.sqlite")
+    for one in (begun, waiting, dropped, old):
+        store.add(one).result()
+    begun.started = time.time()
+    begun.put(Finished())
+    dropped.put(Stopped())
+    for one in (begun, dropped):
+        store.update(one)
+    store.close()
+    again = JobStore(tmp_path / "jobs.sqlite")
+    allowance = Allowance(10.0)
+    allowance.take_up(again.begun_since(time.time() - HOUR))
+    again.close()
+    with pytest.raises(TooMuchWork, match="takes 4 megapixel-steps, and 2 are left"):
         allowance.spend(job())

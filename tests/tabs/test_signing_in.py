@@ -1,6 +1,7 @@
 """With accounts, every door is closed to strangers, and a job is its user's wherever he signs in."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tabs.copy_as import snippets
+from tabs.guesses import FREE, KNOWN, LONGEST, Guesses
 from tests.fake_engine import FakeEngine
 from tests.served import served
 
@@ -88,3 +90,42 @@ def test_copy_as_names_the_user_and_asks_for_the_password():
     compile(found["Python"], "copied", "exec")
     assert 'auth=("ann o\'x", getpass())' in found["Python"] and "-u 'ann o'" in found["curl"]
     assert json.dumps("ann o'x") in found["JavaScript"]
+
+
+def test_one_wrong_password_after_the_other_must_wait_at_every_door(engine: FakeEngine):
+    settings = Settings(home=engine.folder, auth=(SecretStr(":".join(ANN)),), private_gallery="off")
+    with served(engine, engine.folder, settings) as address:
+        answers = [httpx.get(f"{address}api/models", auth=("ann", str(number))) for number in range(FREE + 1)]
+        assert [answer.status_code for answer in answers] == [401] * FREE + [429]
+        assert answers[-1].json()["message"] == "Too many wrong passwords; the next one is looked at in 1 s."
+        assert answers[-1].headers["retry-after"] == "1"
+        form = {"username": "ann", "password": "open sesame"}
+        assert httpx.post(f"{address}login", data=form).status_code == 429
+        assert httpx.get(f"{address}api/models", auth=("eve", "x")).status_code == 401
+        tries = [httpx.post(f"{address}login", data={"username": "bob", "password": "x"}) for _ in range(FREE + 1)]
+        assert [answer.status_code for answer in tries] == [400] * FREE + [429]
+        assert httpx.post(f"{address}login", content=b"x" * 100_000).status_code == 413
+        time.sleep(1.1)
+        assert httpx.post(f"{address}login", data=form).status_code == 200
+        assert httpx.get(f"{address}api/models", auth=ANN).status_code == 200
+
+
+def test_guesses_wait_twice_as_long_each_time_and_are_forgotten_after_the_right_one():
+    now = [0.0]
+    guesses = Guesses(lambda: now[0])
+    waits = []
+    for _ in range(FREE + 8):
+        guesses.wrong("ann")
+        waits.append(guesses.wait("ann"))
+        now[0] += waits[-1]
+    assert waits == [0.0] * (FREE - 1) + [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST, LONGEST, LONGEST]
+    assert guesses.wait("bob") == 0
+    guesses.right("ann")
+    assert guesses.wait("ann") == 0
+
+
+def test_only_so_many_who_guess_are_remembered():
+    guesses = Guesses()
+    for number in range(KNOWN + 10):
+        guesses.wrong(number)
+    assert len(guesses._wrong) == KNOWN
