@@ -1,7 +1,7 @@
 """Does the starter draw things where an outline has them? `python -m training.evaluate_controlnet [--control DIR]`.
 
-100 outlines of an object, alone and anywhere, each with a prompt that tells no place. A picture is
-right if the classifier of painted pictures sees the object in what lies inside of its frame, and most of the outline's
+100 outlines of an object, alone and anywhere, each with a prompt that tells no place. A picture is right if the
+classifier of what stands in frames (training/frame_judge.py) sees the object in its frame, and most of the outline's
 lines are edges of the picture. The same is asked of pictures without control, and of painted ones, right and moved, to
 measure the measure. Prints JSON and writes a contact sheet: outline, with control, without.
 """
@@ -9,7 +9,7 @@ measure the measure. Prints JSON and writes a contact sheet: outline, with contr
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -21,19 +21,17 @@ from PIL import Image
 
 from pipelines.engine.catalog import STARTER
 from training.evaluate import BATCH, GUIDANCE, STEPS, open_model
-from training.judge import FILE, Judge, load_judge
+from training.frame_judge import FrameJudge, load_frame_judge
 from training.make_controlnet import NAME
 from training.make_styles import EXTRAS
 from training.outlines import Staged, anywhere, caption_without_places, outline_of
-from training.painter import Frame, paint, usual_frame
+from training.painter import Frame, usual_frame
 from training.words import Scene, Thing, pairs_for_training, random_scene
 
 CONTROL = EXTRAS / "controlnets" / NAME
 QUESTIONS = 100
 SIZES = (0.8, 1.0)
 """Of the things, as shares of what is usual: as large as the starter draws them, but anywhere."""
-PAD = 0.04
-"""Around a frame, as a share of the picture, what counts as inside of it."""
 NEAR = 2
 """Pixels by which an edge may lie beside a line."""
 AGREEMENT = 0.7
@@ -85,30 +83,6 @@ def draw(model: Path, asked: Sequence[Question], control: ControlNetModel | None
     return pictures
 
 
-def seen_in_frame(judge: Judge, picture: Image.Image, stage: Staged) -> str | None:
-    """The colour of the stage's one thing as the classifier sees it in its frame; None where it does not see it.
-
-    What lies inside of the frame is brought to where such a thing usually is, on the painted background.
-    """
-    scene, (frame,) = stage.scene, stage.frames
-    thing = replace(scene.things[0], place="middle")
-    usual = usual_frame(replace(scene, things=(thing,)), thing)
-    side = picture.width
-    background = paint(replace(scene, things=()), seed=stage.seed, size=side)
-    scale = (usual[3] - usual[1]) / (frame[3] - frame[1])
-    left, top, right, bottom = _padded(frame)
-    inside = picture.crop(tuple(round(edge * side) for edge in (left, top, right, bottom)))
-    inside = inside.resize((round(inside.width * scale), round(inside.height * scale)), Image.Resampling.BICUBIC)
-    corner = (usual[0] - (frame[0] - left) * scale, usual[1] - (frame[1] - top) * scale)
-    background.paste(inside, (round(corner[0] * side), round(corner[1] * side)))
-    return judge.look([background])[0].things.get(thing.object)
-
-
-def _padded(frame: Frame) -> Frame:
-    left, top, right, bottom = frame
-    return max(0.0, left - PAD), max(0.0, top - PAD), min(1.0, right + PAD), min(1.0, bottom + PAD)
-
-
 def agreement(picture: Image.Image, outline: Image.Image) -> float:
     """The share of the outline's pixels that lie near an edge of the picture."""
     lines = numpy.asarray(outline.convert("L")) > 127
@@ -117,30 +91,31 @@ def agreement(picture: Image.Image, outline: Image.Image) -> float:
     return float(near[lines].mean())
 
 
-def is_there(judge: Judge, picture: Image.Image, stage: Staged) -> bool:
+def is_there(judge: FrameJudge, picture: Image.Image, stage: Staged) -> bool:
     """Whether `picture` shows the stage's one thing in its frame."""
-    outline = outline_of(stage, picture.width)
-    return seen_in_frame(judge, picture, stage) is not None and agreement(picture, outline) >= AGREEMENT
+    seen = judge.look(picture, stage.frames[0]).object
+    return seen == stage.scene.things[0].object and agreement(picture, outline_of(stage, picture.width)) >= AGREEMENT
 
 
-def share(judge: Judge, pictures: Sequence[Image.Image], stages: Sequence[Staged]) -> float:
+def share(judge: FrameJudge, pictures: Sequence[Image.Image], stages: Sequence[Staged]) -> float:
     there = [is_there(judge, picture, stage) for picture, stage in zip(pictures, stages, strict=True)]
     return round(sum(there) / len(there), 4)
 
 
-def colour_share(judge: Judge, pictures: Sequence[Image.Image], asked: Sequence[Question]) -> float:
+def colour_share(judge: FrameJudge, pictures: Sequence[Image.Image], asked: Sequence[Question]) -> float:
     """Of the things seen in their frames, those in the colour that the prompt names."""
+    looked = [judge.look(picture, question.stage.frames[0]) for question, picture in zip(asked, pictures, strict=True)]
     seen = [
-        (question.thing.colour, colour)
-        for question, picture in zip(asked, pictures, strict=True)
-        if (colour := seen_in_frame(judge, picture, question.stage))
+        (question.thing, one)
+        for question, one in zip(asked, looked, strict=True)
+        if one.object == question.thing.object
     ]
-    return round(sum(wanted == colour for wanted, colour in seen) / max(len(seen), 1), 4)
+    return round(sum(thing.colour == one.colour for thing, one in seen) / max(len(seen), 1), 4)
 
 
 def evaluate(control: Path, model: Path = STARTER, number: int = QUESTIONS) -> tuple[dict[str, float], Image.Image]:
     """Shares of pictures that show the thing where its outline is, and a sheet of some of them."""
-    judge, asked = load_judge(FILE), questions(number)
+    judge, asked = load_frame_judge(), questions(number)
     stages = [question.stage for question in asked]
     drawn = {
         "with control": draw(model, asked, ControlNetModel.from_pretrained(control)),

@@ -21,7 +21,7 @@ from training.make_styles import EXTRAS
 from training.recipe import SMALLEST, STORYBOOK, Recipe
 
 NAME = "storybook-outline"
-STEPS, SCENES = 2300, 8000
+STEPS, SCENES = 5800, 8000
 
 
 def main() -> None:
