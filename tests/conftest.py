@@ -19,7 +19,7 @@ def easel_home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def settings(easel_home):
-    return Settings(home=easel_home, threads=1)
+    return Settings(home=easel_home, threads=1, batch_limit=1)  # most tests compare pixels of jobs that wait together
 
 
 @pytest.fixture(scope="session")

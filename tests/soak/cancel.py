@@ -82,7 +82,7 @@ class Studio:
             save_folder(tiny_sd1(seed), home / "models/checkpoints" / name)
         save_lora(home / "models", "ink", of_sd1(tiny_sd1(100)))
         save_upscaler(tiny_compact(2), home / "models/upscalers/twice.safetensors")
-        settings = Settings(home=home, threads=1, left_jobs="cancel", patience=PATIENCE)
+        settings = Settings(home=home, threads=1, left_jobs="cancel", patience=PATIENCE, batch_limit=1)
         self.chance = chance
         self.engine = LocalEngine(settings, store=open_store(settings.jobs)).start()
         self._serving = served(self.engine, settings.pictures, settings)

@@ -59,7 +59,7 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     for seed, name in enumerate(filter(None, LORAS)):
         save_lora(home / "models", name, of_sd1(tiny_sd1(100 + seed)))
     expected, budget = _references(home)
-    engine = LocalEngine(Settings(home=home, threads=1, memory_budget=budget, device="cpu")).start()
+    engine = LocalEngine(Settings(home=home, threads=1, memory_budget=budget, device="cpu", batch_limit=1)).start()
     try:
         ended, sizes = _under_load(engine, random.Random(options.seed), options.jobs)
     finally:
@@ -90,7 +90,7 @@ def _choice(job: Job) -> Choice:
 
 def _references(home: Path) -> tuple[dict[Choice, str], int]:
     """What each choice draws, and the bytes that a budget for two checkpoints has."""
-    engine = LocalEngine(Settings(home=home, threads=1, device="cpu")).start()
+    engine = LocalEngine(Settings(home=home, threads=1, device="cpu", batch_limit=1)).start()
     try:
         expected = {}
         for choice in ((name, lora) for name in NAMES for lora in LORAS):
