@@ -12,7 +12,7 @@ from presets.control_fields import UNITS
 from presets.preprocessors import PARAMETERS
 from tabs import control_preview, markup, preprocessing
 from tabs.form import Form
-from tabs.part_forms import together
+from tabs.part_forms import put_others, together
 from tabs.unit_form import UnitForm
 from tabs.updates import update
 from tabs.widgets import PICTURE_HEIGHT
@@ -20,24 +20,25 @@ from tabs.widgets import PICTURE_HEIGHT
 PROBLEMS_SHOWN = 3
 
 
-def build(engine: Engine, form: Form) -> None:
-    """Put the field `units` here."""
+def build(engine: Engine, form: Form, places: int = UNITS) -> None:
+    """Put the field `units` here, with places for so many; what a request has more of is kept."""
     with gr.Column(elem_id=form.element_id("units")):
-        units = [_unit(engine, form, number) for number in range(1, UNITS + 1)]
+        units = [_unit(engine, form, number) for number in range(1, places + 1)]
+        others = put_others(form, "units") if places < UNITS else ()
     problems = gr.HTML(
         problem_lines(engine.controls()), elem_id=form.element_id("control-problems"), elem_classes="note"
     )
     boxes = [unit.widgets["control"] for unit in units]
     for box in boxes:
         assert isinstance(box, gr.Dropdown)
-        update(box.focus, lambda: look_again(engine), None, [*boxes, problems])
-    together(form, "units", units)
+        update(box.focus, lambda: look_again(engine, places), None, [*boxes, problems])
+    together(form, "units", units, others)
 
 
 def build_beside(engine: Engine, form: Form) -> None:
-    """Put the field `units` of a form that is given a picture here, closed."""
+    """Put the field `units` of a form that is given a picture here, closed. One place: each makes the page heavier."""
     with gr.Accordion("ControlNet", open=False, elem_id=form.element_id("controlnet")):
-        build(engine, form)
+        build(engine, form, places=1)
 
 
 def _unit(engine: Engine, form: Form, number: int) -> UnitForm:
@@ -83,11 +84,12 @@ def _preview(engine: Engine, unit: UnitForm, settings: Mapping[str, Component]) 
     control_preview.preview(engine, settings, button, made, status)
 
 
-def look_again(engine: Engine) -> list[Any]:
-    """The control models there are now for each unit's list, and what is to be said of those that cannot be used."""
+def look_again(engine: Engine, places: int = UNITS) -> list[Any]:
+    """The control models there are now for the lists of so many units, and what is to be said of those that cannot be
+    used."""
     controls = engine.controls()
     choices = ["", *names_of(controls)]
-    return [*(gr.update(choices=choices) for _ in range(UNITS)), problem_lines(controls)]
+    return [*(gr.update(choices=choices) for _ in range(places)), problem_lines(controls)]
 
 
 def names_of(controls: Sequence[ControlInfo]) -> list[str]:

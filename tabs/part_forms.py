@@ -8,7 +8,9 @@ import gradio as gr
 from gradio.components import Component
 from pydantic import BaseModel
 
+from tabs import markup
 from tabs.form import Form
+from tabs.updates import update
 from tabs.widgets import Group
 
 
@@ -41,16 +43,35 @@ class PartForm(Form[Any]):
         return self.merged({name: value for name, value in given.items() if name != "picture" or value is not None})
 
 
-def together(owner: Form, field: str, parts: Sequence[PartForm]) -> None:
-    """Let `parts` be the list in `field` of the form `owner`, those without a picture left out."""
+def put_others(owner: Form, field: str) -> list[Component]:
+    """Put here what is said of the parts of `field` that there is no place for, and a button that leaves them out."""
+    others = gr.State([])
+    note = gr.HTML(elem_id=owner.element_id(f"other-{field}"), elem_classes="note")
+    leave = gr.Button("Leave these out", size="sm", visible=False, elem_id=owner.element_id(f"no-other-{field}"))
+    update(leave.click, lambda: shown_others([]), None, [others, note, leave])
+    return [others, note, leave]
+
+
+def shown_others(parts: Sequence[BaseModel]) -> list[Any]:
+    """The new values of what `put_others` gives."""
+    lines = "".join(f"<p>Beside it: {markup.escaped(str(part))}</p>" for part in parts)
+    return [[part.model_dump(mode="json") for part in parts], lines, gr.update(visible=bool(parts))]
+
+
+def together(owner: Form, field: str, parts: Sequence[PartForm], others: Sequence[Component] = ()) -> None:
+    """Let `parts` be the list in `field` of the form `owner`, those without a picture left out. What a request has more
+    of is kept in `others`, if these were put."""
 
     def read(values: Sequence[Any]) -> list[dict[str, Any]]:
         rest = iter(values)
         found = [part.part(list(islice(rest, len(part.parts)))) for part in parts]
-        return [part for part in found if part is not None]
+        return [*(part for part in found if part is not None), *(next(rest, None) or [])]
 
     def show(request: Any) -> list[Any]:
-        pairs = zip_longest(parts, getattr(request, field)[: len(parts)])
-        return [change for form, part in pairs for change in form.shown(part)]
+        given = getattr(request, field)
+        pairs = zip_longest(parts, given[: len(parts)])
+        shown = [change for form, part in pairs for change in form.shown(part)]
+        return [*shown, *(shown_others(given[len(parts) :]) if others else [])]
 
-    owner.group(field, Group([component for part in parts for component in part.parts], read, show))
+    components = [component for part in parts for component in part.parts]
+    owner.group(field, Group([*components, *others], read, show))

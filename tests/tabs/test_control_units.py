@@ -10,7 +10,7 @@ from pipelines.engine.jobs import ControlInfo
 from presets.controlnet import ControlUnit
 from presets.errors import InvalidField
 from presets.requests import ControlNet, ImageToImage
-from tabs import control_units
+from tabs import control_units, part_forms
 from tabs.form import Form
 from tabs.own_presets import to_keep
 from tests.fake_engine import FakeEngine
@@ -23,9 +23,11 @@ class Page:
         self.engine = FakeEngine(folder)
         self.form = Form(kind, self.engine.inputs)
         with gr.Blocks():
-            if kind is not ControlNet:
+            if kind is ControlNet:
+                control_units.build(self.engine, self.form)
+            else:
                 self.form.widget("image")
-            control_units.build(self.engine, self.form)
+                control_units.build_beside(self.engine, self.form)
             self.form.widget("prompt")
         self.inputs = self.form.inputs
         self.values = [
@@ -132,20 +134,35 @@ def test_beside_a_given_picture_no_unit_is_needed(redrawing):
     assert redrawing.form.request(redrawing.values).units == ()
 
 
-def test_beside_a_given_picture_a_unit_can_follow_that_and_another_one_of_its_own(redrawing, outline):
+def test_beside_a_given_picture_a_unit_can_follow_that_or_one_of_its_own(redrawing, outline):
     redrawing.put("image-to-image-unit-1-given", True)
     redrawing.put("image-to-image-unit-1-preprocessor", "canny")
-    redrawing.put("image-to-image-unit-3-picture", outline)
-    first, second = redrawing.form.request(redrawing.values).units
-    assert (first.picture, first.preprocessor) == (None, "canny")
-    assert second.picture and second.picture.size == (96, 64)
+    (unit,) = redrawing.form.request(redrawing.values).units
+    assert (unit.picture, unit.preprocessor) == (None, "canny")
+    redrawing.put("image-to-image-unit-1-picture", outline)
+    (unit,) = redrawing.form.request(redrawing.values).units
+    assert unit.picture and unit.picture.size == (96, 64)
 
 
 def test_a_unit_that_follows_the_given_picture_is_shown_as_such(redrawing, outline):
+    places = [redrawing.place(f"image-to-image-unit-1-{name}") for name in ("given", "picture")]
     redrawing.put("image-to-image-unit-1-given", True)
-    redrawing.put("image-to-image-unit-2-picture", outline)
     shown = redrawing.form.values(redrawing.form.request(redrawing.values))
-    given = [shown[redrawing.place(f"image-to-image-unit-{number}-given")] for number in (1, 2, 3)]
-    pictures = [shown[redrawing.place(f"image-to-image-unit-{number}-picture")] for number in (1, 2, 3)]
-    assert given == [True, False, False]
-    assert (pictures[0], pictures[1].size, pictures[2]) == (None, (96, 64), None)
+    assert [shown[place] for place in places] == [True, None]
+    redrawing.put("image-to-image-unit-1-picture", outline)
+    shown = redrawing.form.values(redrawing.form.request(redrawing.values))
+    assert (shown[places[0]], shown[places[1]].size) == (False, (96, 64))
+
+
+def test_units_that_there_is_no_place_for_are_told_and_kept(redrawing):
+    image = redrawing.form.request(redrawing.values).image
+    units = [{"control": name, "preprocessor": "canny"} for name in ("outline", "depth", "<b>")]
+    request = ImageToImage.model_validate({"prompt": "a house", "image": image, "units": units})
+    shown = redrawing.form.values(request)
+    others = redrawing.place("image-to-image-other-units")
+    assert "depth 1 canny" in shown[others] and "<b>" not in shown[others]
+    redrawing.values[others - 1] = shown[others - 1]
+    redrawing.put("image-to-image-unit-1-given", True)
+    assert [unit.control for unit in redrawing.form.request(redrawing.values).units] == ["", "depth", "<b>"]
+    redrawing.values[others - 1] = part_forms.shown_others([])[0]
+    assert len(redrawing.form.request(redrawing.values).units) == 1
