@@ -1,6 +1,7 @@
 """How the page is served, and what else beside it."""
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,7 @@ def serve(
         api_open=False,  # no way around the queue
     )
     sessions.guard(page)
+    _ask_oneself_directly()
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
         state_session_capacity=sessions.SESSIONS,
@@ -93,11 +95,19 @@ def serve(
         max_file_size=FILE_LIMIT,
         enable_monitoring=False,
         ssr_mode=False,
+        _frontend=False,  # else a machine so busy that the page takes over 3 s to answer ends the program
         theme=theme.easel_theme(),
         css_paths=theme.STYLE_SHEETS,
         head=theme.head(),
     )
     return address
+
+
+def _ask_oneself_directly() -> None:
+    """Gradio asks its own server to begin, and must not do so by a proxy that the environment names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys((*known, "localhost", "127.0.0.1", "::1")))
 
 
 def _middleware(
