@@ -1,7 +1,7 @@
 """What is installed, and which of it a name or hash from elsewhere means."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -48,20 +48,22 @@ class Available:
     controls: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
     ip_adapters: tuple[str, ...] = ()
+    lora_hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of LoRAs whose trainer noted any, those of their weights."""
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
         can be downloaded."""
         digits = sha256.lower().removeprefix("0x")
-        same = [
-            own for own, whole in self.checkpoints.items() if len(digits) >= HASH_LEAST and whole.startswith(digits)
-        ]
+        same = [own for own, whole in self.checkpoints.items() if _begins(whole, digits)]
         found = same[0] if same else _found("checkpoint", name, digits, tuple(self.checkpoints))
         return name if isinstance(found, Missing) and of_hub and HUB_ID.fullmatch(name) else found
 
     def lora(self, name: str, sha256: str = "") -> str | Missing:
-        """The installed LoRA of that name."""
-        return _found("LoRA", name, sha256, self.loras)
+        """The installed LoRA whose noted hash begins so, else of that name."""
+        digits = sha256.lower().removeprefix("0x")
+        same = [own for own, known in self.lora_hashes.items() if any(_begins(whole, digits) for whole in known)]
+        return same[0] if same else _found("LoRA", name, sha256, self.loras)
 
     def vae(self, name: str, sha256: str = "") -> str | Missing:
         """The installed VAE of that name."""
@@ -96,10 +98,10 @@ def localised(
         _put(own, "checkpoint", available.checkpoint(checkpoint, checkpoint_hash, of_hub=of_hub), missing)
     if isinstance(vae, str) and vae:
         _put(own, "vae", available.vae(vae), missing)
-    for field in ("upscaler", "hires_upscaler"):
-        upscaler = values.get(field)
+    for name in ("upscaler", "hires_upscaler"):
+        upscaler = values.get(name)
         if isinstance(upscaler, str) and upscaler not in ("", LATENT):
-            _put(own, field, available.upscaler(upscaler), missing)
+            _put(own, name, available.upscaler(upscaler), missing)
     control = values.get("tile_control")
     if isinstance(control, str) and control:
         _put(own, "tile_control", available.control(control), missing)
@@ -156,6 +158,11 @@ def _name_of(use: Any) -> str:
 
 def _renamed(use: Any, names: Mapping[str, str]) -> Any:
     return use | {"name": names[_name_of(use)]} if _name_of(use) in names else use
+
+
+def _begins(whole: str, digits: str) -> bool:
+    """Whether a file with the hash `whole` is meant by the first `digits` of one."""
+    return len(digits) >= HASH_LEAST and whole.startswith(digits)
 
 
 def _found(what: What, name: str, sha256: str, names: tuple[str, ...]) -> str | Missing:

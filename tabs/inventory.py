@@ -13,4 +13,5 @@ def available(engine: Engine) -> Available:
         tuple(control.name for control in engine.controls() if not control.problem),
         tuple(engine.upscalers()),
         tuple(info.name for info in engine.ip_adapters() if not info.problem),
+        {lora.name: lora.hashes for lora in engine.loras() if lora.hashes and not lora.problem},
     )

@@ -63,7 +63,8 @@ class MemoryReport(BaseModel):
 
 
 class LoraInfo(BaseModel):
-    """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used."""
+    """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used.
+    `hashes` are those by which programs and sites know its weights, as its trainer noted them, in hexadecimal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,6 +75,7 @@ class LoraInfo(BaseModel):
     size_bytes: int = 0
     trigger_words: tuple[str, ...] = ()
     base_model: str = ""
+    hashes: tuple[str, ...] = ()
     preview: Path | None = None
     problem: str = ""
 

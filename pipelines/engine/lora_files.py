@@ -4,6 +4,7 @@ Metadata is what a stranger wrote: it is looked at with care, and only ever show
 """
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ MOST_PATTERNS = 5000
 WORDS_SHOWN = 8
 WORD_LIMIT = 80
 PREVIEW_LIMIT = 16 * 2**20
+_HASH = re.compile("[0-9a-f]{8,64}")
 
 _PREVIEWS = (".png", ".jpg", ".jpeg", ".webp", ".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp")
 
@@ -55,6 +57,7 @@ class LoraFile:
     size_bytes: int
     trigger_words: tuple[str, ...] = ()
     base_model: str = ""
+    hashes: tuple[str, ...] = ()
 
     def info(self) -> LoraInfo:
         """The LoRA as faces show it."""
@@ -67,6 +70,7 @@ class LoraFile:
             size_bytes=self.size_bytes,
             trigger_words=self.trigger_words,
             base_model=self.base_model,
+            hashes=self.hashes,
             preview=_preview(self.path),
         )
 
@@ -146,6 +150,7 @@ def _inspected(name: str, path: Path, identity: str) -> LoraFile | UserError:
         size_bytes=path.stat().st_size,
         trigger_words=trigger_words(header.metadata),
         base_model=base_model(header.metadata),
+        hashes=noted_hashes(header.metadata),
     )
 
 
@@ -230,6 +235,12 @@ def base_model(metadata: Mapping[str, Any]) -> str:
             is_hub_id = key.startswith("base_model") and name.count("/") == 1
             return (name if is_hub_id else name.replace("\\", "/").rsplit("/", 1)[-1])[:WORD_LIMIT]
     return ""
+
+
+def noted_hashes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The hashes of its weights, as its trainer noted them: kohya's are what A1111 writes into pictures."""
+    texts = (_text(metadata, key).lower().removeprefix("0x") for key in ("sshs_model_hash", "modelspec.hash_sha256"))
+    return tuple(dict.fromkeys(text for text in texts if _HASH.fullmatch(text)))
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:

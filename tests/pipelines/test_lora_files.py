@@ -122,6 +122,14 @@ def test_words_and_base_model_come_from_the_metadata(folder, files):
     assert (info.trigger_words, info.base_model) == (("ink style", "drawing"), "v1-5.safetensors")
 
 
+def test_the_hashes_that_a_trainer_noted_are_told_and_nothing_else_for_one(folder, files):
+    metadata = {"sshs_model_hash": "AB" * 32, "modelspec.hash_sha256": "0x" + "cd" * 32}
+    write_with_metadata(folder / "ink.safetensors", metadata)
+    assert files.find("ink").info().hashes == ("ab" * 32, "cd" * 32)
+    write_with_metadata(folder / "wool.safetensors", {"sshs_model_hash": "<b>no hash</b>"})
+    assert files.find("wool").info().hashes == ()
+
+
 def test_the_phrase_that_the_author_names_comes_first(folder, files):
     metadata = {"modelspec.trigger_phrase": "inkified,  by \x1b[31mme", "ss_tag_frequency": '{"a": {"cat": 1}}'}
     write_with_metadata(folder / "ink.safetensors", metadata)

@@ -31,6 +31,13 @@ def test_a_model_of_the_hub_is_not_missing_where_it_may_be_meant():
     assert isinstance(HERE.checkpoint("../name", of_hub=True), Missing)
 
 
+def test_a_lora_is_found_under_another_name_by_the_hash_that_its_trainer_noted():
+    here = Available({}, ("styles/ink", "wool"), lora_hashes={"wool": ("0123456789ab" + "0" * 52, "ff" * 32)})
+    assert here.lora("renamed", "0123456789ab") == here.lora("ink", "0x" + "FF" * 32) == "wool"
+    assert here.lora("ink", "ba9876543210") == "styles/ink"
+    assert isinstance(here.lora("renamed", "0123"), Missing)
+
+
 def test_loras_of_list_and_prompt_get_their_names_here_and_missing_ones_are_taken_out():
     values = {
         "prompt": "a <lora:Ink:0.5> house <lora:gone:1:0.5> by the sea",
