@@ -32,6 +32,7 @@ _PAIR = re.compile(r'\s*(\w[\w \-/]{0,100}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)'
 """As in A1111, but that keys end after some length: without a bound the time would be quadratic."""
 _RESOURCES = re.compile(r"Civitai (?:resources|metadata):\s*")
 UPSCALER_NAMES = {"latent": "Latent", "lanczos": "Lanczos", "nearest": "Nearest"}
+CONTENT_NAMES = {"fill": "fill", "noise": "latent noise", "nothing": "latent nothing"}
 SCHEDULE_NAMES = {
     "automatic": "Automatic",
     "normal": "Normal",
@@ -95,7 +96,7 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
         "Denoising strength": _number(request.strength) if isinstance(request, ImageToImage | Tile) else None,
         **_hires(request),
         **_loopback(request),
-        "Soft inpainting enabled": True if isinstance(request, Inpaint) and request.soft_mask else None,
+        **_inpaint(request),
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),
@@ -126,6 +127,22 @@ def _hires(request: Drawing) -> dict[str, Any]:
         "Hires upscaler": UPSCALER_NAMES.get(request.hires_upscaler, request.hires_upscaler),
         "Hires sampler": None if request.hires_sampler == SAME else request.hires_sampler,
         "Hires prompt": request.hires_prompt or None,
+    }
+
+
+def _inpaint(request: Drawing) -> dict[str, Any]:
+    """What is not as A1111 takes it where nothing is said."""
+    if not isinstance(request, Inpaint):
+        return {}
+    is_part = request.area == "masked"
+    return {
+        "Denoising strength": _number(request.strength),
+        "Mask mode": "Inpaint not masked" if request.invert_mask else None,
+        "Mask blur": request.feather_mask or None,
+        "Inpaint area": "Only masked" if is_part else None,
+        "Masked area padding": request.padding if is_part else None,
+        "Masked content": None if request.content == "original" else CONTENT_NAMES[request.content],
+        "Soft inpainting enabled": True if request.soft_mask else None,
     }
 
 

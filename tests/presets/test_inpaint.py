@@ -115,3 +115,13 @@ def test_a_soft_mask_may_be_dark_grey_and_must_not_be_black(tmp_path):
 def test_a1111s_text_says_that_the_mask_is_soft():
     assert "Soft inpainting enabled: True" in parameters_text(request(soft_mask=True))
     assert "Soft inpainting" not in parameters_text(request())
+
+
+def test_a1111s_text_tells_of_the_mask_what_that_program_tells():
+    changed = request(strength=0.6, invert_mask=True, feather_mask=3, area="masked", padding=24, content="noise")
+    assert (
+        "Denoising strength: 0.6, Mask mode: Inpaint not masked, Mask blur: 3, Inpaint area: Only masked, "
+        "Masked area padding: 24, Masked content: latent noise, " in parameters_text(changed)
+    )
+    usual = parameters_text(request(feather_mask=0))
+    assert not any(key in usual for key in ("Mask mode", "Mask blur", "Inpaint area", "padding", "Masked content"))
