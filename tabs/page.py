@@ -78,10 +78,10 @@ def build_page(
                         own_presets.Panel(row, tab.form)
                     made.append(tab)
                     rows.append(row)
+            chosen = None
             if pictures:
                 with gr.Tab(gallery.TITLE, id="gallery"):
                     chosen = gallery.build(pictures)
-                sending.connect_chosen(chosen.pictures, chosen.targets, made, tabs)
             with gr.Tab(picture_info.TITLE, id="picture-info"):
                 info = picture_info.build(engine)
             with gr.Tab(models.TITLE, id="models"):
@@ -89,6 +89,8 @@ def build_page(
             with gr.Tab(queue_panel.TITLE, id="queue"):
                 queue_panel.build(engine, tabs)
         sending.connect(made, tabs)
+        if chosen:
+            sending.connect_chosen(chosen.pictures, chosen.targets, made, tabs)
         preset_links.connect(engine, rows, made, tabs)
         job_links.connect(engine, made, tabs)
         for tab in made:

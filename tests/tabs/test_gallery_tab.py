@@ -94,3 +94,10 @@ def test_pictures_are_private_where_others_may_come(tmp_path, monkeypatch, value
 def test_nothing_happens_on_the_disk_until_the_gallery_is_used(tmp_path: Path):
     pictures_of(Settings(home=tmp_path / "home"))
     assert not (tmp_path / "home").exists()
+
+
+def test_between_the_tabs_stands_nothing_else(tmp_path: Path):
+    """The page takes a tab's place among its neighbours for its number, and shows those twice that it does not find."""
+    page = build_page(FakeEngine(tmp_path), pictures=pictures_in(tmp_path))
+    (tabs,) = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == "tabs"]
+    assert {type(child).__name__ for child in tabs.children} == {"Tab"}
