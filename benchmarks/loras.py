@@ -1,7 +1,7 @@
-"""What two LoRAs cost at Stable Diffusion 1.5's real size (random weights, rank 16, 264 layers each), here and with
-diffusers, interleaved in one process.
+"""What two LoRAs cost at Stable Diffusion 1.5's real size (random weights, rank 16, 264 layers each; with --unet the
+UNet's 192 alone), here and with diffusers, interleaved in one process.
 
-    python -m benchmarks.loras [--rounds 3] [--threads 1] [--dtype bfloat16] [--device cpu] [--small]
+    python -m benchmarks.loras [--rounds 3] [--threads 1] [--dtype bfloat16] [--device cpu] [--unet] [--small]
 
 Prints JSON; seconds are medians over the rounds, each of `merge` and `restore` together what a job pays: for two LoRAs
 that are parked, after a job without (`job_cost`), for those of the job before with one other strength
@@ -46,13 +46,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     pipe = _pipeline(options.small, getattr(torch, options.dtype), options.device)
     with tempfile.TemporaryDirectory() as folder:
         for name in NAMES:
-            parts = {"lora_unet_": pipe.unet, "lora_te_text_model_": pipe.text_encoder}
+            parts = {"lora_unet_": pipe.unet} | ({} if options.unet else {"lora_te_text_model_": pipe.text_encoder})
             save_random_lora(Path(folder) / "loras" / f"{name}.safetensors", parts)
         rounds = [dict(_round(pipe, Path(folder))) for _ in range(options.rounds)]
     seconds = {name: round(statistics.median(each[name] for each in rounds), 4) for name in rounds[0]}
     identical = all(each["identical"] for each in rounds)
     return {
-        **{name: getattr(options, name) for name in ("dtype", "device", "threads", "small")},
+        **{name: getattr(options, name) for name in ("dtype", "device", "threads", "unet", "small")},
         "seconds": {name: value for name, value in seconds.items() if name != "identical"},
         "identical": identical,
         **{name: _cost(seconds, name) for name in ("job_cost", "repeat", "change_one_strength", "add_one")},
@@ -76,6 +76,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--unet", action="store_true", help="LoRAs that leave the text encoder as it is")
     parser.add_argument("--small", action="store_true", help="a tiny model of the same kind, to try the script")
     return parser.parse_args(arguments)
 
