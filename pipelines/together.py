@@ -94,7 +94,7 @@ def draw_together(requests: Sequence[TextToImage], contexts: Sequence[Context], 
             if proof is None or row:
                 timings = {**_loading(loaded, row), "encode": 0.0, "denoise": seconds}
                 company.tell(member.number, _saving(member, latents[row : row + 1], loaded, timings, len(members)))
-                company.tell(member.number, _finishing(started))
+                company.tell(member.number, _finishing(started, len(members)))
     return True
 
 
@@ -156,8 +156,11 @@ def _saving(
     return save
 
 
-def _finishing(started: float) -> Callable[[Context], None]:
-    return lambda context: context.send(Finished(timings={"total": round(time.perf_counter() - started, 4)}))
+def _finishing(started: float, number: int) -> Callable[[Context], None]:
+    def finish(context: Context) -> None:
+        context.send(Finished(timings={"total": round(time.perf_counter() - started, 4)}, together=number))
+
+    return finish
 
 
 def _difference(image: Image.Image, path: Path) -> int:

@@ -88,10 +88,12 @@ class Saved(_Event):
 
 
 class Finished(_Event):
-    """All pictures are saved. Timings in seconds."""
+    """All pictures are saved. Timings in seconds, which it shared with others where it was drawn `together` with them:
+    so many jobs, itself one of them."""
 
     type: Literal["finished"] = "finished"
     timings: dict[str, float] = {}
+    together: int = 1
 
 
 class Failed(_Event):

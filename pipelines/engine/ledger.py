@@ -58,7 +58,6 @@ class Ledger:
         """Jobs that were perhaps begun before, by this program or one before it."""
         self._deaths: Counter[str] = Counter()
         """Of workers, by job, since it last saved a picture."""
-        self._together = 1
         self._places = 0
         self._forgotten = 0.0
 
@@ -119,7 +118,6 @@ class Ledger:
             job.tries += 1
             self.running[job.id] = job
             self._store.update(job)
-        self._together = len(jobs)
         return jobs
 
     def _is_new(self, job: Job) -> bool:
@@ -277,13 +275,13 @@ class Ledger:
             return 0.0
         expected = self._costs.expected(self.current.request)
         elapsed = time.time() - (self.current.started or time.time())
-        return None if expected is None else max(0.0, expected * self._together - elapsed)
+        return None if expected is None else max(0.0, expected * len(self.running) - elapsed)
 
     def _learnt(self, job: Job, event: Finished) -> Finished:
         """`event` with the seconds that the job waited, once it is known what such jobs take."""
         total = event.timings.get("total")
         if total and job.id not in self._cut_off:
-            self._costs.learn(job.request, total / self._together)
+            self._costs.learn(job.request, total / event.together)
         if job.started is None:
             return event
         return event.model_copy(update={"timings": {**event.timings, "queue": round(job.started - job.created, 4)}})

@@ -247,3 +247,12 @@ def test_who_has_had_all_events_of_an_ended_job_waits_for_none(first):
         return [event async for event in job.stream(first)]
 
     assert asyncio.run(asyncio.wait_for(rest(), 5)) == []
+
+
+@pytest.mark.parametrize(("together", "seconds"), [(1, 2.0), (4, 0.5)])
+def test_what_jobs_take_is_learnt_of_their_share_where_they_were_drawn_together(program, together, seconds):
+    first, second, third = (program.accept() for _ in range(3))
+    program.begun()
+    program.ledger.put(first, Finished(timings={"total": 2.0}, together=together))
+    assert program.begun() is second
+    assert program.ledger.places("me")[third.id].seconds == pytest.approx(seconds, abs=0.11)
