@@ -19,6 +19,7 @@ from pipelines.engine.preview import PREVIEW_INTERVAL, LatentMap, jpeg, thumbnai
 from pipelines.engine.step_cache import reusing
 from pipelines.engine.vae_tiling import can_be_divided, tiling
 from presets.drawing import Drawing
+from presets.text_to_image import TextToImage
 
 BLACK = -0.98
 """A decode without a number over this is black."""
@@ -66,6 +67,14 @@ def from_noise(pipe: Any, request: Drawing, generator: torch.Generator) -> dict[
     shape = (1, pipe.vae.config.latent_channels, *_sides(pipe, request))
     noise = _packed(pipe, torch.randn(shape, generator=generator, dtype=torch.float32))
     return {"latents": noise, "width": request.width, "height": request.height}
+
+
+def from_moving_noise(pipe: Any, request: TextToImage, generator: torch.Generator) -> dict[str, Any]:
+    """A `Begin`: noise for all frames of an animation, the first one's as of a picture that does not move."""
+    shape = (1, pipe.vae.config.latent_channels, *_sides(pipe, request))
+    noise = [torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(request.frames)]
+    sides = {"width": request.width, "height": request.height}
+    return {"latents": torch.stack(noise, dim=2), "num_frames": request.frames, **sides}
 
 
 def denoise(
@@ -159,7 +168,7 @@ def _packed(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
 
 def _unpacked(latents: torch.Tensor, sides: tuple[int, int]) -> torch.Tensor:
     """Latents of (height, width) `sides` from a row of squares; what is no row stays as it is."""
-    if latents.ndim == 4:
+    if latents.ndim > 3:
         return latents
     height, width = sides
     squares = latents.view(len(latents), height // 2, width // 2, -1, 2, 2)
@@ -330,6 +339,11 @@ def _is_guided(pipe: Any) -> bool:
     return hasattr(type(pipe), "do_classifier_free_guidance")  # Flux reads the scale instead
 
 
+def _still(latents: torch.Tensor) -> torch.Tensor:
+    """Latents (channels, height, width) of a picture, or of an animation's middle frame."""
+    return latents[:, latents.shape[1] // 2] if latents.ndim == 4 else latents
+
+
 class _Steps:
     """As a `with`, follows the denoiser of a run, and reports each step to its watches, one for each of the pictures
     that are made together, with a preview now and then.
@@ -415,7 +429,7 @@ class _Steps:
         if latent_map is None or self._seen is None or not self._pace.due():
             return [None] * len(self._watches)
         foreseen = self._foreseen_in_flow if is_flow(self._pipe) else self._foreseen
-        return [jpeg(thumbnail(latents[None], latent_map)) for latents in foreseen(*self._seen)]
+        return [jpeg(thumbnail(_still(latents)[None], latent_map)) for latents in foreseen(*self._seen)]
 
     def _foreseen(self, sample: torch.Tensor, timestep: Any, output: torch.Tensor) -> torch.Tensor:
         """The latents without noise: equations 12 and 15 of https://arxiv.org/abs/2202.00512, guidance applied."""

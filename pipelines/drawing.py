@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +70,13 @@ class Then:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What one kind of drawing does otherwise than another: what the pipeline starts from, what changes step by step,
-    what holds meanwhile and by which control models, what is drawn on that, what becomes of the picture that it makes,
+    what holds meanwhile, by which control models and which motion module, what is drawn on that, what becomes of the picture that it makes,
     and how the saved file is checked (which may raise)."""
 
     begin: Begin = from_noise
     changes: Changes | None = None
     controls: tuple[str, ...] = ()
+    motion: str = ""
     during: During = _as_usual
     then: Then | None = None
     finish: Callable[[Image.Image], Drawn] = Drawn
@@ -91,6 +92,7 @@ def draw(request: AnyDrawing, context: Context, work: Work) -> None:
         loras=request.all_loras,
         vae=request.vae,
         controls=work.controls,
+        motion=work.motion,
         size=request.largest_canvas,
         report=context.report,
     )
@@ -133,7 +135,7 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     with work.during(loaded):
         latents = _drawn(picture, loaded, conditioning, watch, work)
     denoised = time.perf_counter()
-    image = decoded(latents, picture, loaded, context)
+    image, *following = _frames(latents, picture, loaded, context)
     is_first = index == context.first
     switch = loaded.switch if is_first else Switch(0.0, "resident")
     timings = {
@@ -145,7 +147,8 @@ def _draw(picture: AnyDrawing, index: int, loaded: Loaded, context: Context, wat
     }
     drawn = work.finish(image)
     rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-    saved = context.save(index, drawn.image, picture, rounded, about_drawing(loaded, switch, context), drawn.notes)
+    about = about_drawing(loaded, switch, context)
+    saved = context.save(index, drawn.image, picture, rounded, about, drawn.notes, following)
     work.check(saved.path)
 
 
@@ -156,6 +159,14 @@ def _drawn(picture: AnyDrawing, loaded: Loaded, conditioning: Conditioning, watc
     first, steps, started = work.then.first, work.then.first + work.then.steps, time.perf_counter()
     latents = denoise(loaded.pipe, conditioning, picture, watch.part(0, steps), work.begin)
     return work.then.draw(loaded, picture, latents, watch.part(first, steps, time.perf_counter() - started))
+
+
+def _frames(latents: torch.Tensor, picture: Drawing, loaded: Loaded, context: Context) -> Iterator[Image.Image]:
+    """The picture of `latents`, or all of an animation's, whose latents have time before the sides."""
+    parts = latents.unbind(2) if latents.ndim == 5 else (latents,)
+    for part in parts:
+        context.check()
+        yield decoded(part, picture, loaded, context)
 
 
 def decoded(latents: torch.Tensor, picture: Drawing, loaded: Loaded, context: Context) -> Image.Image:

@@ -18,7 +18,7 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter", "motion module"]
 
 
 class Missing(BaseModel):
@@ -48,6 +48,7 @@ class Available:
     controls: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
     ip_adapters: tuple[str, ...] = ()
+    motion_modules: tuple[str, ...] = ()
     lora_hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of LoRAs whose trainer noted any, those of their weights."""
 
@@ -77,6 +78,10 @@ class Available:
         """The installed IP-Adapter of that name."""
         return _found("IP-Adapter", name, "", self.ip_adapters)
 
+    def motion_module(self, name: str) -> str | Missing:
+        """The installed motion module of that name."""
+        return _found("motion module", name, "", self.motion_modules)
+
     def upscaler(self, name: str) -> str | Missing:
         """The installed upscaler of that name, or way of plain resampling."""
         return _found("upscaler", name, "", (*self.upscalers, *RESAMPLERS))
@@ -102,9 +107,10 @@ def localised(
         upscaler = values.get(name)
         if isinstance(upscaler, str) and upscaler not in ("", LATENT):
             _put(own, name, available.upscaler(upscaler), missing)
-    control = values.get("tile_control")
-    if isinstance(control, str) and control:
-        _put(own, "tile_control", available.control(control), missing)
+    for name, find in (("tile_control", available.control), ("motion_module", available.motion_module)):
+        model = values.get(name)
+        if isinstance(model, str) and model:
+            _put(own, name, find(model), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()

@@ -66,13 +66,22 @@ class Gallery:
         self._marks = Marks(root)
         self._index = Index(root, self._marks)
 
-    def add(self, image: Image.Image, request: AnyRequest, record: Mapping[str, Any], *, owner: str = "") -> Path:
-        """Save `image` with the resolved `request` inside; the absolute path of the new file, which is `owner`'s.
+    def add(
+        self,
+        image: Image.Image,
+        request: AnyRequest,
+        record: Mapping[str, Any],
+        *,
+        owner: str = "",
+        following: Sequence[Image.Image] = (),
+    ) -> Path:
+        """Save `image`, and the frames `following` it in an animation, with the resolved `request` inside; the absolute
+        path of the new file, which is `owner`'s.
 
         The file appears whole or not at all. Raises `PictureNotSaved`.
         """
         created = time.time()
-        content = encode_png(image, request, {**record, "created": created})
+        content = encode_png(image, request, {**record, "created": created}, following)
 
         def announce(path: Path) -> None:
             if owner:

@@ -54,6 +54,10 @@ class Installed(Protocol):
         and what they read pictures by is here."""
         ...
 
+    def motion_module(self, name: str, checkpoint: str, frames: int) -> str:
+        """The motion module's listed name, if it fits the checkpoint and can draw so many frames."""
+        ...
+
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         """Each of `names` ("" is the first that fits) and the control model's listed name, if they all fit the
         checkpoint."""

@@ -7,7 +7,7 @@ itself, such as `family`, `device`, `dtype` and the libraries' versions. Only it
 others. Both name the checkpoint's SHA-256 (`hashes` in the record) where it is known already: reading gigabytes would
 delay the picture. What no checkpoint draws has no `parameters`.
 
-    PNG     text chunks `easel` and `parameters`
+    PNG     text chunks `easel` and `parameters` (animations are PNG files with frames, APNG)
     WebP    EXIF: ImageDescription `easel:{...}`, and UserComment for the parameters
     JPEG    comments `easel:{...}` (one after the other where one is too small), and EXIF UserComment
 """
@@ -15,12 +15,12 @@ delay the picture. What no checkpoint draws has no `parameters`.
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -29,6 +29,7 @@ from presets.chunks import Texts
 from presets.errors import UserError
 from presets.infotext import parameters_text
 from presets.requests import KINDS, AnyRequest
+from presets.text_to_image import TextToImage
 
 FORMAT_VERSION = 1
 CHUNK = "easel"
@@ -61,8 +62,10 @@ class Recovered:
     record: Mapping[str, Any]
 
 
-def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
-    """`image` as a PNG file that carries `request` and `record`.
+def encode_png(
+    image: Image.Image, request: AnyRequest, record: Mapping[str, Any], following: Sequence[Image.Image] = ()
+) -> bytes:
+    """`image` as a PNG file that carries `request` and `record`; an animated one (APNG) where frames are `following`.
 
     Record values that JSON does not know are written as text, NaN and infinity as null: a record never costs a
     picture.
@@ -72,20 +75,28 @@ def encode_png(image: Image.Image, request: AnyRequest, record: Mapping[str, Any
         texts.add_text("parameters", parameters)
     texts.add_text(CHUNK, _chunk(request, record))
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION)
+    image.save(buffer, "PNG", pnginfo=texts, **PNG_COMPRESSION, **_moving(request, following))
     return buffer.getvalue()
 
 
-def encode_webp(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
+def encode_webp(
+    image: Image.Image, request: AnyRequest, record: Mapping[str, Any], following: Sequence[Image.Image] = ()
+) -> bytes:
     """As `encode_png`, a WebP file with the same pixels."""
     texts = exif.write_texts(EXIF_MARK + _chunk(request, record), _parameters(request, record) or None)
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, exif=texts)
+    image.save(buffer, "WEBP", lossless=True, exif=texts, **_moving(request, following))
     return buffer.getvalue()
 
 
-def encode_jpeg(image: Image.Image, request: AnyRequest, record: Mapping[str, Any]) -> bytes:
-    """As `encode_png`, a JPEG file: the pixels are only nearly the same, and alpha is dropped."""
+def encode_jpeg(
+    image: Image.Image,
+    request: AnyRequest,
+    record: Mapping[str, Any],
+    following: Sequence[Image.Image] = (),  # noqa: ARG001 - others keep them
+) -> bytes:
+    """As `encode_png`, a JPEG file: the pixels are only nearly the same, alpha and all frames but the first are
+    dropped."""
     parameters = _parameters(request, record)
     texts = exif.write_texts(None, parameters if 0 < len(parameters) <= JPEG_COMMENT_LIMIT else None)
     buffer = io.BytesIO()
@@ -94,7 +105,15 @@ def encode_jpeg(image: Image.Image, request: AnyRequest, record: Mapping[str, An
     return buffer.getvalue()
 
 
-ENCODERS: dict[str, Callable[[Image.Image, AnyRequest, Mapping[str, Any]], bytes]] = {
+def _moving(request: AnyRequest, following: Sequence[Image.Image]) -> dict[str, Any]:
+    """What Pillow is told of an animation: as fast as it was asked for, without end."""
+    if not following:
+        return {}
+    assert isinstance(request, TextToImage)
+    return {"save_all": True, "append_images": list(following), "duration": 1000 / request.fps, "loop": 0}
+
+
+ENCODERS: dict[str, Callable[..., bytes]] = {
     ".png": encode_png,
     ".webp": encode_webp,
     ".jpg": encode_jpeg,
@@ -112,7 +131,8 @@ def converted(path: Path, ending: str) -> bytes:
     if recovered is None:
         raise MetadataUnreadable("there are none")
     with Image.open(path) as image:
-        return ENCODERS[ending](image, recovered.request, recovered.record)
+        first, *following = ImageSequence.all_frames(image)
+    return ENCODERS[ending](first, recovered.request, recovered.record, following)
 
 
 def read_request(source: Path | BinaryIO) -> Recovered | None:

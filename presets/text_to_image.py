@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import hires_fields
+from presets import hires_fields, motion_fields
 from presets.drawing import Drawing
 from presets.errors import renamed_field
 from presets.hires_fields import LATENT, SAME
@@ -33,6 +33,25 @@ class TextToImage(Drawing):
     hires_steps: hires_fields.HiresSteps = 0
     hires_sampler: hires_fields.HiresSampler = SAME
     hires_prompt: hires_fields.HiresPrompt = ""
+    motion_module: motion_fields.MotionModuleName = ""
+    frames: motion_fields.Frames = 16
+    fps: motion_fields.FramesPerSecond = 8.0
+
+    @model_validator(mode="after")
+    def _motion_fits(self) -> "TextToImage":
+        others = {
+            "hires_factor": ("Hires factor", self.is_drawn_on),
+            "token_merging": ("Token merging", self.token_merging > 0),
+            "references": ("Style references", bool(self.references)),
+        }
+        for name, (label, is_asked) in others.items():
+            if self.is_animated and is_asked:
+                raise PydanticCustomError(
+                    "motion_fits",
+                    "{label} does not go with a motion module: leave out one of them.",
+                    {"field": name, "code": "E-MOTION", "label": label},
+                )
+        return self
 
     @model_validator(mode="after")
     def _hires_fits(self) -> "TextToImage":
@@ -69,6 +88,11 @@ class TextToImage(Drawing):
         return self.hires_factor > 1
 
     @property
+    def is_animated(self) -> bool:
+        """Whether pictures are animations of `frames` frames."""
+        return bool(self.motion_module)
+
+    @property
     def _hires_sampler(self) -> str:
         return self.sampler if self.hires_sampler == SAME else self.hires_sampler
 
@@ -81,6 +105,8 @@ class TextToImage(Drawing):
 
     @property
     def work(self) -> float:
+        if self.is_animated:
+            return super().work * self.frames
         return super().work + (self.drawn_on().work * self.hires_strength if self.is_drawn_on else 0.0)
 
     @property
@@ -90,7 +116,7 @@ class TextToImage(Drawing):
     @property
     def batch_key(self) -> Hashable | None:
         if (
-            self.count > 1 or self.is_drawn_on or self.references or self.step_cache
+            self.count > 1 or self.is_drawn_on or self.is_animated or self.references or self.step_cache
         ):  # the cache is one for a whole batch
             return None
         return self.all_loras, self.model_dump_json(exclude=_OWN)
@@ -110,6 +136,9 @@ class TextToImage(Drawing):
 
     def settled(self, installed: "Installed") -> "TextToImage":
         settled = super().settled(installed)
+        if self.is_animated:
+            module = installed.motion_module(self.motion_module, settled.checkpoint, self.frames)
+            return settled.model_copy(update={"motion_module": module})
         if not self.is_drawn_on:
             return settled
         installed.checkpoint(self.checkpoint, "image-to-image")

@@ -77,7 +77,8 @@ class Parts:
             self.details: model_tables.details(chosen) if chosen else "",
             self.others: other_models.loras(engine.loras(), engine.memory().loras)
             + other_models.controls(engine.controls())
-            + other_models.controls(engine.ip_adapters(), "IP-Adapter"),
+            + other_models.controls(engine.ip_adapters(), "IP-Adapter")
+            + other_models.controls(engine.motion_modules(), "Motion module"),
             self.problems: model_tables.problems(engine.problems()),
             **self._buttons_for(chosen, status),
         }

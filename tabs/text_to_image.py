@@ -8,7 +8,7 @@ from pipelines.engine.jobs import Engine, ModelInfo
 from presets.fields import SIDE_MAXIMUM, SIDE_MINIMUM, SIDE_STEP
 from presets.hires_fields import LATENT
 from presets.requests import TextToImage
-from tabs import drawing
+from tabs import drawing, motion
 from tabs.form import Form
 from tabs.tab import Tab
 from tabs.updates import update
@@ -23,7 +23,7 @@ def build(engine: Engine) -> Tab:
 
 
 def _sizes(engine: Engine, form: Form) -> None:
-    """Width and height, buttons for the usual ones, and a larger size to draw on in."""
+    """Width and height, buttons for the usual ones, a larger size to draw on in, and how the picture moves."""
     with gr.Row():
         sides = [form.widget(side, placeholder="native", min_width=100) for side in ("width", "height")]
     with gr.Row(elem_classes="quick-sizes"):
@@ -37,6 +37,7 @@ def _sizes(engine: Engine, form: Form) -> None:
     update(landscape.click, lambda name: side_lengths(engine.models(), name, LANDSCAPE), checkpoint, sides)
     update(swap.click, lambda width, height: (height, width), sides, sides)
     _hires(engine, form)
+    motion.build(engine, form)
 
 
 def _hires(engine: Engine, form: Form) -> None:

@@ -74,6 +74,9 @@ class FakeInventory:
     def ip_adapters(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name or "manner" for name in names}
 
+    def motion_module(self, name: str, checkpoint: str, frames: int) -> str:  # noqa: ARG002
+        return name
+
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:  # noqa: ARG002
         return {name: name or "outline" for name in names}
 
@@ -186,6 +189,9 @@ class FakeEngine:
 
     def ip_adapters(self) -> Sequence[ControlInfo]:
         return self.stylers
+
+    def motion_modules(self) -> Sequence[ControlInfo]:
+        return (ControlInfo(name="drift", kind="16 frames"),)
 
     def controls(self) -> Sequence[ControlInfo]:
         return self.followers

@@ -1,5 +1,6 @@
 """The picture book's painter: a scene and a seed become a picture, always the same one."""
 
+import math
 from collections.abc import Sequence
 from random import Random
 
@@ -37,25 +38,54 @@ DIMMING = {"day": 0.0, "night": 0.38, "sunset": 0.12, "overcast": 0.1}
 """How far each sky darkens the ground towards its own upper tint."""
 
 
+SWAYS: dict[str, tuple[float, float]] = {
+    "boat": (0.03, 0.02),
+    "balloon": (0.02, 0.05),
+    "fish": (0.07, 0.02),
+    "bird": (0.07, 0.04),
+    "butterfly": (0.05, 0.05),
+    "cat": (0.05, 0.0),
+    "dog": (0.05, 0.0),
+    "car": (0.07, 0.0),
+    "train": (0.07, 0.0),
+}
+"""How far things that move go to and fro and up and down, in shares of the side."""
+CLOUD_SWAY, WAVE_SWAY, TWINKLING = 0.07, 0.05, 0.5
+
+
 Frame = tuple[float, float, float, float]
 """Left, top, right and bottom of an object, as shares of the picture's side."""
 
 
-def paint(scene: Scene, *, seed: int, size: int = 128, frames: Sequence[Frame] = ()) -> Image.Image:
+def paint(
+    scene: Scene, *, seed: int, size: int = 128, frames: Sequence[Frame] = (), moment: float = 0.0
+) -> Image.Image:
     """The scene as an RGB picture of `size` x `size` pixels; drawn twice as large, so that edges are soft.
 
-    `frames`, one for each thing, says where they are; without it they stand where their kind and place have them.
+    `frames`, one for each thing, says where they are; without it they stand where their kind and place have them, and
+    sway with clouds and waves: `moment` (0 to 1) goes once through their way to and fro.
     """
     random = Random(seed)
     side = size * 2
     horizon = random.choice((0.625, 0.6875)) * side
     picture = _background(random, scene, side, horizon)
     draw = ImageDraw.Draw(picture)
-    _paint_sky(draw, random, scene, side, horizon)
-    _paint_ground(draw, random, scene, side, horizon)
+    _paint_sky(draw, random, scene, side, horizon, moment)
+    _paint_ground(draw, random, scene, side, horizon, moment)
     for thing, box in zip(scene.things, _boxes(scene, frames, side), strict=True):
-        _paint_thing(draw, random, scene, thing, box)
+        _paint_thing(draw, random, scene, thing, box if frames else _swayed(thing, box, side, moment))
     return picture.reduce(2)
+
+
+def _swayed(thing: Thing, box: Frame, side: int, moment: float) -> Frame:
+    across, down = SWAYS.get(thing.object, (0.0, 0.0))
+    x, y = across * side * _wave(moment), down * side * _wave(moment, 0.25)
+    return box[0] + x, box[1] + y, box[2] + x, box[3] + y
+
+
+def _wave(moment: float, phase: float = 0.0) -> float:
+    """From -2 to 2, nothing at moment 0, and the same after each whole one."""
+    return math.sin(2 * math.pi * (moment + phase)) - math.sin(2 * math.pi * phase)
 
 
 def paint_alone(scene: Scene, *, seed: int, size: int = 128, frames: Sequence[Frame] = ()) -> Image.Image:
@@ -102,11 +132,14 @@ def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Co
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
-def _paint_sky(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: int, horizon: float) -> None:
+def _paint_sky(
+    draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: int, horizon: float, moment: float
+) -> None:
     if "stars" in scene.extras:
-        for _ in range(random.randint(14, 22)):
+        for star in range(random.randint(14, 22)):
             x, y = random.uniform(0, side), random.uniform(0, horizon * 0.9)
-            _disc(draw, x, y, random.uniform(0.008, 0.014) * side, (255, 250, 200))
+            radius = random.uniform(0.008, 0.014) * side * (1 + TWINKLING / 2 * _wave(moment, star / 5))
+            _disc(draw, x, y, radius, (255, 250, 200))
     x, y, radius = random.choice((0.125, 0.875)) * side, 0.14 * side, 0.085 * side
     if "sun" in scene.extras:
         y, fill = (horizon * 0.75, (255, 110, 50)) if scene.sky == "sunset" else (y, (255, 224, 70))
@@ -118,18 +151,21 @@ def _paint_sky(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: in
             _disc(draw, x + across * radius, y + down * radius, share * radius, (226, 218, 176))
     if "clouds" in scene.extras:
         for _ in range(random.randint(4, 6) if scene.sky == "overcast" else random.randint(2, 3)):
-            _paint_cloud(draw, random, scene.sky, side)
+            _paint_cloud(draw, random, scene.sky, side, CLOUD_SWAY * _wave(moment))
 
 
-def _paint_cloud(draw: ImageDraw.ImageDraw, random: Random, sky: str, side: int) -> None:
+def _paint_cloud(draw: ImageDraw.ImageDraw, random: Random, sky: str, side: int, sway: float) -> None:
     fill = {"overcast": (122, 127, 136), "sunset": (250, 190, 170)}.get(sky, (255, 255, 255))
     x, y, size = random.uniform(0, side), random.uniform(0.06, 0.3) * side, random.uniform(0.05, 0.07) * side
+    x += sway * side
     for across, down, share in ((-1.3, 0.3, 0.75), (0, 0, 1.1), (1.3, 0.25, 0.8)):
         _disc(draw, x + across * size, y + down * size, share * size, fill)
     draw.rectangle((x - 1.4 * size, y + 0.35 * size, x + 1.4 * size, y + 1.05 * size), fill=fill)
 
 
-def _paint_ground(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: int, horizon: float) -> None:
+def _paint_ground(
+    draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side: int, horizon: float, moment: float
+) -> None:
     upper = SKY_TINTS[scene.sky][0]
     near, far = (mix(tint, upper, DIMMING[scene.sky]) for tint in GROUND_TINTS[scene.ground][::-1])
     if scene.ground == "sea":
@@ -140,6 +176,7 @@ def _paint_ground(draw: ImageDraw.ImageDraw, random: Random, scene: Scene, side:
                 random.uniform(horizon + 8, side - 4),
                 random.uniform(0.05, 0.1) * side,
             )
+            x += WAVE_SWAY * side * _wave(moment)
             draw.arc((x, y, x + length, y + length * 0.5), 200, 340, fill=foam, width=3)
             draw.arc((x + length * 0.9, y, x + length * 1.9, y + length * 0.5), 200, 340, fill=foam, width=3)
         return

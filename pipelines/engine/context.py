@@ -1,6 +1,6 @@
 """What a runner is given beside its request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Context:
     saved picture carries, as it does `warnings`, the sentences told so far. `first` is the index of the first picture
     that is to be made, for which the job waited `waited` seconds. `control_pictures` are those made before; without,
     each is made anew. `mark` is the job's, by which its pictures are told from others of the same request. What is
-    saved is `owner`'s. Before, `inspect` is given each picture and its number, from 1, and may raise.
+    saved is `owner`'s. Before, `inspect` is given each picture (and frame) and its number, from 1, and may raise.
     """
 
     models: "PipelineManager"
@@ -77,15 +77,18 @@ class Context:
         timings: Mapping[str, float],
         about: Mapping[str, Any],
         notes: tuple[str, ...] = (),
+        following: Sequence[Image.Image] = (),
     ) -> Saved:
-        """Put picture `index` into the gallery with the request that makes it alone, and tell the job.
+        """Put picture `index` into the gallery with the request that makes it alone, and tell the job. In an animation
+        frames are `following` it.
 
         `about` is what else stands in the picture's metadata (device, precision, versions), `notes` what is told of it
         there and to the person; timings in seconds, to which the time in the queue is added. The picture is kept even
         if the job is cancelled at this moment.
         """
         if self.inspect:
-            self.inspect(image, index + 1)
+            for frame in (image, *following):
+                self.inspect(frame, index + 1)
         warnings = tuple(self.warnings)
         costs = {"queue": round(self.waited if index == self.first else 0.0, 4), **timings}
         peak = peak_memory.peak(self.policy.device)
@@ -93,7 +96,7 @@ class Context:
         record = {"timings": costs, "peak_memory": peak, "warnings": list(warnings), **about}
         others = {"hashes": dict(self.hashes), "notes": list(notes), "job": self.mark}
         record |= {name: value for name, value in others.items() if value}
-        path = self.gallery.add(image, request, record, owner=self.owner)
+        path = self.gallery.add(image, request, record, owner=self.owner, following=following)
         saved = Saved(
             index=index,
             path=path,

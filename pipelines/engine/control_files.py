@@ -108,11 +108,11 @@ class ControlFiles:
         raise NoControl(model.name, FOLDER)
 
     def _all(self) -> Iterator[tuple[str, ControlFile | UserError]]:
-        for name, (path, reason) in _without_variants(self._catalog.files(FOLDER)).items():
+        for name, (path, reason) in without_variants(self._catalog.files(FOLDER)).items():
             yield name, self._found.of(name, path, reason)
 
 
-def _without_variants(files: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
+def without_variants(files: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
     """`files` with those of diffusers folders under their folders' names, each once: whole weights before halves."""
     named: dict[str, tuple[Path, str]] = {}
     halves: dict[str, tuple[Path, str]] = {}
@@ -122,13 +122,14 @@ def _without_variants(files: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[
     return dict(sorted((halves | named).items(), key=lambda entry: entry[0].lower()))
 
 
-def _config_of(path: Path) -> Path | None:
+def config_of(path: Path) -> Path | None:
+    """The config of the diffusers folder in which the weights `path` lie."""
     config = path.with_name("config.json")
     return config if path.stem.startswith("diffusion_pytorch_model") and config.is_file() else None
 
 
 def _files(path: Path) -> Iterator[Path]:
-    config = _config_of(path)
+    config = config_of(path)
     yield from (path,) if config is None else (path, config)
 
 
@@ -156,7 +157,7 @@ def _inspected(name: str, path: Path, identity: str) -> ControlFile | UserError:
         family=family,
         width=width,
         size_bytes=path.stat().st_size,
-        config=_config_of(path),
+        config=config_of(path),
     )
 
 

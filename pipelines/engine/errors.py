@@ -262,6 +262,23 @@ class ImageEncoderMissing(UserError):
         )
 
 
+class MotionNotFound(NotListed):
+    code = "E-MOTION-UNKNOWN"
+    what, of_field = "motion module", "motion_module"
+
+
+class MotionUnusable(Unusable):
+    code = "E-MODEL-CORRUPT"
+    what, of_field = "motion module", "motion_module"
+
+
+class MotionFamily(UserError):
+    code = "E-MOTION-FAMILY"
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}.", field="motion_module")
+
+
 class EmbeddingRefused(Unusable):
     code = "E-EMBEDDING"
     what, of_field = "embedding", "prompt"

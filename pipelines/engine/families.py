@@ -92,6 +92,7 @@ _SD_PIPELINES = {
     "image-to-image": "StableDiffusionImg2ImgPipeline",
     "inpaint": "StableDiffusionInpaintPipeline",
     "controlnet": "StableDiffusionPipeline",
+    "animation": "AnimateDiffPipeline",
 }
 _SD_VARIANTS = {
     8: Variant("pix2pix", "pix2pix", _EDITS, {"pix2pix": "StableDiffusionInstructPix2PixPipeline"}),
@@ -146,6 +147,7 @@ _SDXL = Family(
         "image-to-image": "StableDiffusionXLImg2ImgPipeline",
         "inpaint": "StableDiffusionXLInpaintPipeline",
         "controlnet": "StableDiffusionXLPipeline",
+        "animation": "AnimateDiffSDXLPipeline",
     },
     components={
         "tokenizer": "CLIPTokenizer",

@@ -9,6 +9,7 @@ from pipelines.engine.errors import HubUnreachable
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
+from pipelines.engine.motion_files import MotionFiles
 from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.errors import InvalidField
 from presets.installed import Checkpoint
@@ -16,8 +17,8 @@ from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `annotators` and `ip_adapters`; no
-    picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the
+    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `annotators`, `ip_adapters` and
+    `motions`; no picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the
     Hub can be used that are on this machine."""
 
     def __init__(
@@ -28,6 +29,7 @@ class Inventory:
         upscalers: UpscalerFiles,
         annotators: Annotators,
         ip_adapters: IpAdapterFiles,
+        motions: MotionFiles,
         pixel_limit: int,
         *,
         fetch: bool,
@@ -38,6 +40,7 @@ class Inventory:
         self._upscalers = upscalers
         self._annotators = annotators
         self._ip_adapters = ip_adapters
+        self._motions = motions
         self._pixel_limit = pixel_limit
         self._fetch = fetch
 
@@ -79,6 +82,11 @@ class Inventory:
     def ip_adapters(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)
         return {name: self._ip_adapters.find(name, model)[0].name for name in names}
+
+    def motion_module(self, name: str, checkpoint: str, frames: int) -> str:
+        file = self._motions.find(name, self._catalog.find(checkpoint))
+        file.check_frames(frames)
+        return file.name
 
     def controls(self, names: Sequence[str], checkpoint: str) -> Mapping[str, str]:
         model = self._catalog.find(checkpoint)

@@ -393,6 +393,10 @@ class Engine(Protocol):
         """What has a checkpoint draw in the manner of pictures, and what they read these by, by name."""
         ...
 
+    def motion_modules(self) -> Sequence[ControlInfo]:
+        """What has a checkpoint draw animations, by name."""
+        ...
+
     def count_tokens(self, checkpoint: str, prompt: str) -> TokenCount:
         """Tokens of `prompt` for the named checkpoint ("" is the default)."""
         ...

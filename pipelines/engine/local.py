@@ -38,6 +38,7 @@ from pipelines.engine.ledger import Ledger
 from pipelines.engine.link import Link
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
+from pipelines.engine.motion_files import MotionFiles
 from pipelines.engine.residency import Command, Residency
 from pipelines.engine.store import JobNotWritten, JobStore
 from pipelines.engine.tokens import TokenCounter
@@ -92,7 +93,8 @@ class LocalEngine:
         self._upscalers = UpscalerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
         self._ip_adapters = IpAdapterFiles(self._catalog)
-        files = (self._loras, self._controls, self._upscalers, self._annotators, self._ip_adapters)
+        self._motions = MotionFiles(self._catalog)
+        files = (self._loras, self._controls, self._upscalers, self._annotators, self._ip_adapters, self._motions)
         self._inventory = Inventory(self._catalog, *files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
@@ -220,6 +222,9 @@ class LocalEngine:
 
     def ip_adapters(self) -> Sequence[ControlInfo]:
         return self._ip_adapters.list()
+
+    def motion_modules(self) -> Sequence[ControlInfo]:
+        return self._motions.list()
 
     def upscalers(self) -> Sequence[str]:
         return self._upscalers.names()

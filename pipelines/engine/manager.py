@@ -27,6 +27,8 @@ from pipelines.engine.jobs import Event, Loading, MemoryReport
 from pipelines.engine.loading import Components, Report, files_read, load
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.model import Model
+from pipelines.engine.motion_files import ANIMATION, MotionFiles
+from pipelines.engine.motion_loading import load_motion, moving
 from pipelines.engine.narrow import computing, store
 from pipelines.engine.offload import largest_block, offloaded
 from pipelines.engine.plans import Demand, Plan, decoding_bytes, plans_for
@@ -98,6 +100,7 @@ class PipelineManager:
         self.ip_adapters = IpAdapterFiles(catalog)
         self._adapters = Adapters(LoraFiles(catalog))
         self._controls = ControlFiles(catalog)
+        self._motions = MotionFiles(catalog)
         self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
         self._upscalers = Upscalers(UpscalerFiles(catalog), self._cache, policy)
         self._last: _Use | None = None
@@ -121,14 +124,16 @@ class PipelineManager:
         loras: Sequence[LoraUse] = (),
         vae: str = "",
         controls: Sequence[str] = (),
+        motion: str = "",
         size: tuple[int, int] | None = None,
         report: Report = _no_report,
     ) -> Iterator[Loaded]:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
-        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models. `size` is the
-        (width, height) of the largest picture, by which memory is planned.
+        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models, and `motion` a
+        motion module, with which the pipeline draws animations. `size` is the (width, height) of the largest picture,
+        by which memory is planned.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
         """
@@ -143,12 +148,13 @@ class PipelineManager:
                 self._with_vae(vae, holding, model, plan) as components,
                 self._with_controls(controls, components, model, plan, report) as followed,
                 self._adapters.applied(components, model, loras, report) as adapters,
-                self._arranged({**components, **followed}, components[FAMILIES[model.family].denoiser], plan) as (
+                self._with_motion(motion, components, model, plan, report) as drawn,
+                self._arranged({**drawn, **followed}, drawn[FAMILIES[model.family].denoiser], plan) as (
                     attention,
                     dtype,
                 ),
             ):
-                pipe = _assembled(components, model, task)
+                pipe = _animating(drawn, model) if motion else _assembled(drawn, model, task)
                 seconds = time.perf_counter() - started - adapters.seconds
                 yield Loaded(pipe, model, switch, adapters, plan, attention, dtype, followed, seconds)
         finally:
@@ -210,15 +216,44 @@ class PipelineManager:
         file = self._controls.find(name, model)
         dtype = components["vae"].dtype
         key = CheckpointKey(f"{file.path} for {model.family}", file.identity, str(dtype))
-        holding = self._cache.get(key)
-        if holding is None:
-            report(Loading(what=file.name))
+
+        def build() -> Components:
             control = load_control(file, components["unet"], dtype)
             if self._policy.channels_last and dtype != torch.float32:
                 control.to(memory_format=torch.channels_last)
-            holding = self._cache.add(key, f"{file.name} ({file.kind})", {"control": control})
+            return {"control": control}
+
+        return self._beside(key, file.name, file.kind, build, plan, report)
+
+    def _beside(
+        self, key: CheckpointKey, name: str, kind: str, build: Callable[[], Components], plan: Plan, report: Report
+    ) -> Holding:
+        """What is used beside a checkpoint, where the plan wants it: what `build` loads unless it is in memory."""
+        holding = self._cache.get(key)
+        if holding is None:
+            report(Loading(what=name))
+            holding = self._cache.add(key, f"{name} ({kind})", build())
         self._place(key, holding, plan)
         return holding
+
+    @contextlib.contextmanager
+    def _with_motion(
+        self, name: str, components: Components, model: Model, plan: Plan, report: Report
+    ) -> Iterator[Components]:
+        """The components with a UNet that draws frames together by the motion module of that name, which is pinned until
+        the block is left."""
+        if not name:
+            yield components
+            return
+        file = self._motions.find(name, model)
+        dtype = components["vae"].dtype
+        key = CheckpointKey(str(file.path), file.identity, str(dtype))
+        holding = self._beside(key, file.name, "motion module", lambda: {"motion": load_motion(file, dtype)}, plan, report)
+        holding.pins += 1
+        try:
+            yield {**components, "unet": moving(components["unet"], holding.parts["motion"].value, file.name)}
+        finally:
+            holding.pins -= 1
 
     @contextlib.contextmanager
     def tool(self, key: CheckpointKey, name: str, build: Callable[[], Components]) -> Iterator[Components]:
@@ -424,4 +459,12 @@ def _assembled(components: Components, model: Model, task: str) -> Any:
     missing = dict.fromkeys(part for part in family.optional if part not in components)
     pipe = getattr(diffusers, model.pipelines[task])(**components, **missing, **family.options)
     pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _animating(components: Components, model: Model) -> Any:
+    """The pipeline of a UNet that draws frames together."""
+    pipe = getattr(diffusers, model.pipelines[ANIMATION])(**components, motion_adapter=None)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.image_processor = pipe.video_processor  # as the other pipelines call it
     return pipe

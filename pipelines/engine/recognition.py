@@ -165,6 +165,7 @@ class _Kind:
 
 
 _OTHER_KINDS = (
+    _Kind("a motion module", ("motion_modules.",), "move it to the motion_modules folder beside checkpoints"),
     _Kind("an IP-Adapter", ("to_k_ip.weight",), "move it to the ip_adapters folder beside checkpoints"),
     _Kind("a CLIP image encoder", ("vision_model.encoder.",), "move it to the ip_adapters folder beside checkpoints"),
     _Kind(
