@@ -16,6 +16,7 @@ from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.ip_adapters import load_ip_adapter
 from pipelines.engine.lora_files import LoraFiles
 from pipelines.engine.manager import PipelineManager
+from pipelines.engine.motion_files import MotionFiles
 from pipelines.engine.policy import Hardware, decide
 from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.drawing import LoraUse
@@ -26,10 +27,21 @@ from tests.checkpoints import save_folder, save_single_file, save_vae, tiny_sd1
 from tests.controls import save_control, tiny_control
 from tests.ip_adapters import save_encoder, save_ip_adapter, tiny_ip_adapter
 from tests.loras import of_sd1, save_lora
+from tests.motions import save_motion, tiny_motion
 from tests.upscalers import save_upscaler, tiny_compact
 
 ANNOTATOR = "table5_pidinet.pth"
-FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "embeddings", "annotators", "ip_adapters")
+FOLDERS = (
+    "checkpoints",
+    "loras",
+    "vae",
+    "controlnets",
+    "upscalers",
+    "embeddings",
+    "annotators",
+    "ip_adapters",
+    "motion_modules",
+)
 
 
 def make(root: Path) -> None:
@@ -44,6 +56,7 @@ def make(root: Path) -> None:
     save_file({"emb_params": torch.zeros(2, 64)}, _in(sound / "embeddings"))
     save_ip_adapter(tiny_ip_adapter(pipe.unet), _in(sound / "ip_adapters"))
     save_encoder(root / "models/ip_adapters/image_encoder")
+    save_motion(tiny_motion(pipe.unet), _in(sound / "motion_modules"))
     torch.save(annotators.pidinet(), _in(sound / "annotators"))
 
 
@@ -76,6 +89,7 @@ class Reader:
             UpscalerFiles(self.catalog).names,
             self._annotators.list,
             self._ip_adapters.list,
+            MotionFiles(self.catalog).list,
         )
         self._loads: Mapping[str, Callable[[str], object]] = {
             "checkpoints": self._checkpoint,
@@ -86,6 +100,7 @@ class Reader:
             "embeddings": self._embeddings.named_in,
             "annotators": self._detector,
             "ip_adapters": self._ip_adapter,
+            "motion_modules": lambda name: self._used(motion=name),
         }
 
     def list(self) -> None:

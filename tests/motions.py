@@ -37,7 +37,12 @@ def original_name(name: str) -> str:
         for part in (".norm.", ".proj_in.", ".proj_out."):
             name = name.replace(part, f".temporal_transformer{part}")
         return name
-    for own, other in (("norm1", "norms.0"), ("norm2", "norms.1"), ("norm3", "ff_norm"), ("attn1", "attention_blocks.0")):
+    for own, other in (
+        ("norm1", "norms.0"),
+        ("norm2", "norms.1"),
+        ("norm3", "ff_norm"),
+        ("attn1", "attention_blocks.0"),
+    ):
         rest = rest.replace(own, other)
     rest = rest.replace("attn2", "attention_blocks.1").replace("pos_embed.pe", "attention_blocks.0.pos_encoder.pe")
     return f"{head}.temporal_transformer{mark}{rest}"

@@ -77,7 +77,7 @@ class MotionBatches:
         self._scheduler = new_scheduler()
 
     def at(self, step: int) -> dict[str, torch.Tensor]:
-        """"latents" and "target" (clips, 4, frames, side, side), "times", and "tokens" of each clip."""
+        """ "latents" and "target" (clips, 4, frames, side, side), "times", and "tokens" of each clip."""
         random = Random(f"motion {self._recipe.seed} {step}")
         generator = torch.Generator().manual_seed(random.randrange(2**40))
         indices = [random.randrange(len(self._clips)) for _ in range(CLIPS_AT_ONCE)]

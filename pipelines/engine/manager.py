@@ -248,7 +248,9 @@ class PipelineManager:
         file = self._motions.find(name, model)
         dtype = components["vae"].dtype
         key = CheckpointKey(str(file.path), file.identity, str(dtype))
-        holding = self._beside(key, file.name, "motion module", lambda: {"motion": load_motion(file, dtype)}, plan, report)
+        holding = self._beside(
+            key, file.name, "motion module", lambda: {"motion": load_motion(file, dtype)}, plan, report
+        )
         holding.pins += 1
         try:
             yield {**components, "unet": moving(components["unet"], holding.parts["motion"].value, file.name)}

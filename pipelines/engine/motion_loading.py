@@ -39,7 +39,8 @@ def load_motion(file: MotionFile, dtype: torch.dtype) -> Any:
         if strange := state.keys() - own.keys():
             raise KeyError(sorted(strange)[0])
         places = {name: tensor for name, tensor in own.items() if name.endswith(_PLACES)}
-        copies = {name: (places.get(name, state.get(name))).to(dtype, copy=True) for name in own}
+        known = {**places, **{name: tensor for name, tensor in state.items() if name not in places}}
+        copies = {name: known[name].to(dtype, copy=True) for name in own}
         module.load_state_dict(copies, assign=True)
     except _TORN as problem:
         if is_out_of_memory(problem):

@@ -8,6 +8,7 @@ from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.headers import BrokenFile, read_header
 from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
+from pipelines.engine.motion_files import MotionFiles
 from pipelines.engine.pickles import UnsafeFile, read_pickled
 from pipelines.engine.upscaler_files import UpscalerFiles
 from presets.upscale_fields import RESAMPLERS
@@ -20,7 +21,7 @@ SOUND = {
     "IP-Adapter": {"image_proj.proj.weight": (32, 8), "ip_adapter.1.to_k_ip.weight": (8, 8)},
     "embedding": {"emb_params": (2, 8)},
 }
-FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "ip_adapters")
+FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "ip_adapters", "motion_modules")
 
 
 @pytest.fixture
@@ -58,7 +59,8 @@ def test_a_folder_of_nothing_but_harm_is_listed(tmp_path, canary):
     assert catalog.list() == () and catalog.vaes() == ()
     assert len(catalog.problems()) == 1 + len(list((tmp_path / "checkpoints").iterdir()))
     assert all(info.problem for info in (*LoraFiles(catalog).list(), *ControlFiles(catalog).list()))
-    assert all(info.problem for info in IpAdapterFiles(catalog).list()) and IpAdapterFiles(catalog).list()
+    for files in (IpAdapterFiles(catalog), MotionFiles(catalog)):
+        assert files.list() and all(info.problem for info in files.list())
     assert UpscalerFiles(catalog).names() == RESAMPLERS
     assert list(canary.iterdir()) == []
 
