@@ -70,8 +70,8 @@ class Then:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What one kind of drawing does otherwise than another: what the pipeline starts from, what changes step by step,
-    what holds meanwhile, by which control models and which motion module, what is drawn on that, what becomes of the picture that it makes,
-    and how the saved file is checked (which may raise)."""
+    what holds meanwhile, by which control models and which motion module, what is drawn on that, what becomes of the
+    picture that it makes, and how the saved file is checked (which may raise)."""
 
     begin: Begin = from_noise
     changes: Changes | None = None

@@ -18,8 +18,8 @@ from presets.preprocess_fields import Name
 
 class Inventory:
     """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `annotators`, `ip_adapters` and
-    `motions`; no picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those checkpoints of the
-    Hub can be used that are on this machine."""
+    `motions`; no picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those
+    checkpoints of the Hub can be used that are on this machine."""
 
     def __init__(
         self,

@@ -131,8 +131,8 @@ class PipelineManager:
         """The pipeline of `checkpoint` ("" is the default) for `task`, its weights pinned until the block is left, and
         until then with the LoRAs on them.
 
-        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models, and `motion` a
-        motion module, with which the pipeline draws animations. `size` is the (width, height) of the largest picture,
+        `vae` names a file of the vae folder, "" is the checkpoint's own; `controls` names control models, and `motion`
+        a motion module, with which the pipeline draws animations. `size` is the (width, height) of the largest picture,
         by which memory is planned.
         Raises the errors of models and LoRAs (`pipelines/engine/errors.py`) and what `report` raises; whatever was
         loaded before then still is, and as it was.
@@ -240,8 +240,8 @@ class PipelineManager:
     def _with_motion(
         self, name: str, components: Components, model: Model, plan: Plan, report: Report
     ) -> Iterator[Components]:
-        """The components with a UNet that draws frames together by the motion module of that name, which is pinned until
-        the block is left."""
+        """The components with a UNet that draws frames together by the motion module of that name, which is pinned
+        until the block is left."""
         if not name:
             yield components
             return

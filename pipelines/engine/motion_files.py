@@ -1,6 +1,6 @@
-"""Motion modules (https://arxiv.org/abs/2307.04725), by which a checkpoint draws the frames of an animation together, in
-`motion_modules/` under the model roots: in AnimateDiff's own layout and as diffusers folders. What their headers tell;
-no weights are read.
+"""Motion modules (https://arxiv.org/abs/2307.04725), by which a checkpoint draws the frames of an animation together,
+in `motion_modules/` under the model roots: in AnimateDiff's own layout and as diffusers folders. What their headers
+tell; no weights are read.
 """
 
 from collections.abc import Iterator, Mapping
