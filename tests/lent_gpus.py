@@ -44,7 +44,12 @@ class _Answers(BaseHTTPRequestHandler):
             return self._answer(429, OVER_QUOTA, {"X-Authenticated": "regular"})
         if self.gpus.waiting.is_set():
             return self._keep_waiting()
-        lent = {"idle": self.gpus.idle, "nvidiaIndex": 0, "nvidiaUUID": "MIG-1", "allowToken": f"{len(self.gpus.asked)}"}
+        lent = {
+            "idle": self.gpus.idle,
+            "nvidiaIndex": 0,
+            "nvidiaUUID": "MIG-1",
+            "allowToken": f"{len(self.gpus.asked)}",
+        }
         return self._answer(200, lent)
 
     def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:

@@ -1,5 +1,5 @@
-"""The repository as a ZeroGPU Space, with the real package `spaces`. A stand-in are the machines that lend GPUs, and the
-GPU itself: a fork that has been let have one draws on the processor."""
+"""The program as on a ZeroGPU Space, with the real package `spaces`. Stand-ins are what lends GPUs, and the GPU itself:
+a fork that was lent one draws on the processor."""
 
 import base64
 import json
@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -106,15 +106,15 @@ def draw(client: httpx.Client, folder: Path) -> np.ndarray:
     return pixels([folder / "drawn.png"])
 
 
-def begin(client: httpx.Client) -> str:
+def told(client: httpx.Client, job: str) -> dict[str, Any]:
+    return client.get(f"/api/jobs/{job}").json()
+
+
+def begun(client: httpx.Client) -> str:
     """The identifier of a long job that is being drawn."""
     job = client.post("/api/jobs", json=LONG).json()["id"]
-    wait_until(lambda: '"step":' in last_line(client, job), 60)
+    wait_until(lambda: told(client, job)["progress"], 60)
     return job
-
-
-def last_line(client: httpx.Client, job: str) -> str:
-    return json.dumps(client.get(f"/api/jobs/{job}").json())
 
 
 def test_a_visitor_draws_what_the_ordinary_worker_does(ann: httpx.Client, gpus: LentGpus, folder: Path, house):
@@ -122,5 +122,68 @@ def test_a_visitor_draws_what_the_ordinary_worker_does(ann: httpx.Client, gpus: 
     (asked,) = gpus.of("/schedule")
     assert asked["token"] == TOKEN
     assert 15 <= int(asked["durationSeconds"]) <= 20
-    assert [path for path, _ in gpus.asked] == ["/startup-report", "/schedule", "/allow", "/release"]
-    assert len(ann.get("/api/pictures").json()["pictures"]) == 1
+    assert len(ann.get("/api/pictures").json()["pictures"]) == 1  # hers, as the gallery knows
+
+
+def test_a_fork_draws_the_next_job_too_while_it_has_its_gpu(ann, gpus: LentGpus, folder: Path, house):
+    (first,) = gpus.forks
+    assert np.array_equal(draw(ann, folder), house) and gpus.forks == [first]
+    gpus.idle = False
+    assert np.array_equal(draw(ann, folder), house) and len(set(gpus.forks)) == 2
+    gpus.idle = True
+
+
+def test_gradios_endpoint_takes_the_visitors_quota_too(ann: httpx.Client, gpus: LentGpus):
+    values = {"prompt": "a boat", "steps": 1}
+    call = ann.post("/gradio_api/call/v2/text_to_image", json=values, headers={"x-ip-token": f"{TOKEN}-2"})
+    assert "event: complete" in ann.get(f"/gradio_api/call/text_to_image/{call.json()['event_id']}").text
+    assert gpus.of("/schedule")[-1]["token"] == f"{TOKEN}-2"
+
+
+def test_cancel_ends_a_job_within_a_step_and_the_next_one_draws_right(ann, gpus: LentGpus, folder: Path, house):
+    job, forks = begun(ann), gpus.forks
+    ann.delete(f"/api/jobs/{job}")
+    wait_until(lambda: told(ann, job)["state"] == "cancelled", 5)
+    assert np.array_equal(draw(ann, folder), house) and gpus.forks == forks
+
+
+def test_a_job_that_waits_for_a_gpu_says_so_and_can_be_cancelled(ann: httpx.Client, gpus: LentGpus):
+    gpus.waiting.set()
+    job = ann.post("/api/jobs", json=HOUSE).json()["id"]
+    with ann.stream("GET", f"/api/jobs/{job}/events") as events:
+        assert any("Waiting for a GPU to become available" in line for line in events.iter_lines())
+    ann.delete(f"/api/jobs/{job}")
+    wait_until(lambda: told(ann, job)["state"] == "cancelled", 5)
+    gpus.waiting.clear()
+
+
+def test_a_visitor_without_quota_is_told_so(ann: httpx.Client, gpus: LentGpus):
+    gpus.over_quota = True
+    job = ann.post("/api/jobs?wait=60", json=HOUSE).json()
+    gpus.over_quota = False
+    assert (job["state"], job["error"]["code"]) == ("failed", "E-GPU-QUOTA")
+    assert "You have exceeded your free ZeroGPU quota" in job["error"]["message"]
+    assert "23s left). Try again in 0:12:33." in job["error"]["message"]
+
+
+def test_a_job_whose_fork_is_ended_is_begun_once_more_and_then_told(ann, gpus: LentGpus, folder: Path, house):
+    job = begun(ann)
+    os.kill(first := gpus.forks[-1], signal.SIGKILL)
+    wait_until(lambda: gpus.forks[-1] != first and told(ann, job)["progress"], 30)
+    os.kill(gpus.forks[-1], signal.SIGKILL)
+    wait_until(lambda: told(ann, job)["state"] == "failed", 30)
+    assert told(ann, job)["error"]["code"] == "E-WORKER"
+    assert "ZeroGPU ended this job" in told(ann, job)["error"]["message"]
+    assert np.array_equal(draw(ann, folder), house)
+
+
+def test_tokens_are_in_no_file_and_not_in_what_the_program_says(ann: httpx.Client, folder: Path):  # noqa: ARG001
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {"log", "1.sqlite"} <= {file.name for file in files}
+    assert [file for file in files if b"a-secret-signature" in file.read_bytes()] == []
+
+
+def test_forks_end_with_the_program_whatever_ends_it(program: tuple[subprocess.Popen[bytes], int], gpus: LentGpus):
+    fork = psutil.Process(gpus.forks[-1])
+    program[0].kill()
+    assert not psutil.wait_procs([fork], timeout=5)[1]

@@ -39,7 +39,7 @@ from pipelines.engine.worker import Worker
 from presets.errors import UserError
 from presets.gallery import FilesOnly, Gallery
 from presets.requests import AnyRequest
-from presets.settings import SettingRefused, Settings
+from presets.settings import SettingRefused, Settings, is_on_zero_gpu
 
 START_SECONDS = 15.0
 """Until a fork has its GPU and the libraries are ready on it."""
@@ -86,6 +86,8 @@ def lender_of(settings: Settings, runners: str = "pipelines.runners:RUNNERS") ->
     """
     if not settings.zero_gpu or settings.device == "cpu":
         return None
+    if not is_on_zero_gpu():
+        raise SettingRefused("zero_gpu is for ZeroGPU Spaces alone, which set SPACES_ZERO_GPU.", field="zero_gpu")
     if find_spec("spaces") is None:
         _log.warning("The package `spaces` is not installed: no GPU is lent")
         return None
@@ -96,11 +98,7 @@ class Lender:
     """Draws on GPUs that are lent, one job after another."""
 
     def __init__(self, settings: Settings, runners: str):
-        import spaces  # patches torch and gradio, both of which it imports, where ZeroGPU is
-        from spaces.config import Config
-
-        if not Config.zero_gpu:
-            raise SettingRefused("zero_gpu is for ZeroGPU Spaces alone, which set SPACES_ZERO_GPU.", field="zero_gpu")
+        import spaces  # imports and patches torch and gradio
         from spaces.zero.gradio import LocalContext
 
         logging.getLogger("httpx").setLevel(logging.WARNING)  # which tells whole addresses, and tokens stand in them
