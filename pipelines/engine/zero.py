@@ -33,7 +33,7 @@ from typing import Any
 from pipelines.engine import libraries
 from pipelines.engine.catalog import catalog_of
 from pipelines.engine.errors import Cancelled, NoGpuLent
-from pipelines.engine.jobs import LAST_EVENTS, Event, Failed, Loading, MemoryReport, Stopped, Warned
+from pipelines.engine.jobs import LAST_EVENTS, Event, Failed, MemoryReport, Queued, Stopped, Warned
 from pipelines.engine.messages import Inbox, Outbox, event_message
 from pipelines.engine.worker import Worker
 from presets.errors import UserError
@@ -52,6 +52,8 @@ MARGIN = 1.5
 """For how many times as long as it is expected to draw a job is lent the GPU."""
 HEARTBEAT_SECONDS = 0.2
 """Between two signs of life of a job, after each of which the main process tells it whether it was cancelled."""
+SILENCE_SECONDS = 120
+"""Without a sign of life, after which a fork is given up."""
 PARENT_SECONDS = 1.0
 """Between a fork's looks at whether the program is still there."""
 
@@ -99,7 +101,10 @@ class Lender:
 
     def __init__(self, settings: Settings, runners: str):
         import spaces  # imports and patches torch and gradio
+        from spaces.zero import wrappers
         from spaces.zero.gradio import LocalContext
+
+        wrappers.GENERATOR_GLOBAL_TIMEOUT = SILENCE_SECONDS
 
         logging.getLogger("httpx").setLevel(logging.WARNING)  # which tells whole addresses, and tokens stand in them
         self._local: Any = LocalContext
@@ -139,7 +144,7 @@ class Lender:
         try:
             size = self._size_of(terms["checkpoint"], asked.send)
             seconds = seconds_to_lend(terms["drawing"], size, self._settings.zero_gpu_seconds)
-            asked.send(Loading(what=f"Asking ZeroGPU for a GPU for {seconds} seconds"))
+            asked.send(_waiting(f"Asking ZeroGPU for a GPU for {seconds} seconds."))
             copy_context().run(self._lend, {**message, "seconds": seconds}, terms["visitor"], asked)
             asked.lost(seconds)
         except Cancelled:
@@ -147,13 +152,17 @@ class Lender:
         except UserError as error:
             asked.end(_failed(error))
         except Exception as error:  # around a job: whatever `spaces` raises ends this job alone
-            _log.error("ZeroGPU: %s", told := _reason(error))
+            title, reason = getattr(error, "title", ""), _reason(error)
             if is_cancelled():
                 asked.end(Stopped())
-            elif getattr(error, "title", "") == FORK_FAILED:
+            elif title in QUOTAS:
+                asked.end(_failed(NoGpuLent(reason, is_quota=True)))
+            elif title == FORK_FAILED or isinstance(error, queue.Empty):
+                _log.error("A job's process was lost: %s", reason)
                 asked.lost(seconds)
             else:
-                asked.end(_failed(NoGpuLent(told, is_quota=getattr(error, "title", "") in QUOTAS)))
+                _log.error("No GPU was lent: %s", reason)
+                asked.end(_failed(NoGpuLent(reason)))
 
     def _size_of(self, checkpoint: str, send: Callable[[Event], None]) -> int:
         """Bytes of the checkpoint, which is fetched first where it is the Hub's: not on lent time."""
@@ -275,7 +284,7 @@ class _Asked:
         return not self.is_cancelled()
 
     def log_message(self, *, log: str, level: str, **_others: Any) -> None:
-        event = Warned(message=_plain(log)) if level == "warning" else Loading(what=_plain(log))
+        event = Warned(message=_plain(log)) if level == "warning" else _waiting(_plain(log))
         self._tell(event_message(self.job, event))
 
     def set_progress(self, *_arguments: Any, **_named: Any) -> None:
@@ -300,6 +309,10 @@ def thread_main(connection: Connection, lender: Lender) -> None:
     finally:
         with suppress(OSError):
             connection.send_bytes(json.dumps({"ended": True}).encode())
+
+
+def _waiting(sentence: str) -> Queued:
+    return Queued(position=1, detail=sentence.removesuffix(".") + "…")
 
 
 def _failed(error: UserError) -> Failed:
