@@ -47,11 +47,24 @@ def _settings(engine: Engine, form: BatchForm[Upscale]) -> gr.HTML:
     for event in (on_page_load, upscaler.focus):
         update(event, lambda: gr.update(choices=list(engine.upscalers())), None, upscaler)
     form.widget("factor")
+    _faces(engine, form)
     note = gr.HTML(elem_id=form.element_id("size"), elem_classes="note")
     with gr.Accordion("Advanced", open=False, elem_id=form.element_id("advanced"), elem_classes="advanced"), gr.Row():
         form.widget("tile", min_width=100)
         form.widget("overlap", min_width=100)
     return note
+
+
+def _faces(engine: Engine, form: BatchForm[Upscale]) -> None:
+    def choices() -> list[str]:
+        return ["", *engine.face_restorers()]
+
+    with gr.Row():
+        box = form.widget("face_restorer", choices=choices())
+        form.widget("face_strength")
+    assert isinstance(box, gr.Dropdown)
+    for event in (on_page_load, box.focus):
+        update(event, lambda: gr.update(choices=choices()), None, box)
 
 
 def size_line(form: BatchForm[Upscale], values: Sequence[Any]) -> str:
