@@ -26,6 +26,7 @@ def build(engine: Engine) -> Tab:
         with gr.Column(elem_classes="settings"):
             note = _settings(engine, form)
             connect_redrawing = redrawing.build(engine, form)
+            _faces(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
     connect_redrawing(output, connect(engine, form, output, upscale, cancel))
@@ -47,7 +48,6 @@ def _settings(engine: Engine, form: BatchForm[Upscale]) -> gr.HTML:
     for event in (on_page_load, upscaler.focus):
         update(event, lambda: gr.update(choices=list(engine.upscalers())), None, upscaler)
     form.widget("factor")
-    _faces(engine, form)
     note = gr.HTML(elem_id=form.element_id("size"), elem_classes="note")
     with gr.Accordion("Advanced", open=False, elem_id=form.element_id("advanced"), elem_classes="advanced"), gr.Row():
         form.widget("tile", min_width=100)
@@ -59,9 +59,8 @@ def _faces(engine: Engine, form: BatchForm[Upscale]) -> None:
     def choices() -> list[str]:
         return ["", *engine.face_restorers()]
 
-    with gr.Row():
-        box = form.widget("face_restorer", choices=choices())
-        form.widget("face_strength")
+    box = form.widget("face_restorer", choices=choices())
+    form.widget("face_strength")
     assert isinstance(box, gr.Dropdown)
     for event in (on_page_load, box.focus):
         update(event, lambda: gr.update(choices=choices()), None, box)
