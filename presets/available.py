@@ -18,7 +18,7 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter", "face restorer"]
 
 
 class Missing(BaseModel):
@@ -50,6 +50,7 @@ class Available:
     ip_adapters: tuple[str, ...] = ()
     lora_hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of LoRAs whose trainer noted any, those of their weights."""
+    face_restorers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -81,6 +82,10 @@ class Available:
         """The installed upscaler of that name, or way of plain resampling."""
         return _found("upscaler", name, "", (*self.upscalers, *RESAMPLERS))
 
+    def face_restorer(self, name: str) -> str | Missing:
+        """The installed face restorer of that name."""
+        return _found("face restorer", name, "", self.face_restorers)
+
 
 def localised(
     values: Mapping[str, Any],
@@ -102,9 +107,10 @@ def localised(
         upscaler = values.get(name)
         if isinstance(upscaler, str) and upscaler not in ("", LATENT):
             _put(own, name, available.upscaler(upscaler), missing)
-    control = values.get("tile_control")
-    if isinstance(control, str) and control:
-        _put(own, "tile_control", available.control(control), missing)
+    for name, find in (("tile_control", available.control), ("face_restorer", available.face_restorer)):
+        model = values.get(name)
+        if isinstance(model, str) and model:
+            _put(own, name, find(model), missing)
     names = {name: available.lora(name, lora_hashes.get(name, "")) for name in _loras_named(values)}
     here = {name: found for name, found in names.items() if isinstance(found, str)}
     absent = names.keys() - here.keys()

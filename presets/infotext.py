@@ -110,11 +110,14 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
 
 
 def _tiles(request: AnyRequest) -> dict[str, Any]:
-    """What A1111's script "SD upscale" tells of itself."""
+    """What A1111's script "SD upscale" tells of itself, and what restores faces."""
     if not isinstance(request, Upscale):
         return {}
-    upscaler = UPSCALER_NAMES.get(request.upscaler, request.upscaler)
-    return {"SD upscale overlap": request.redraw_common, "SD upscale upscaler": upscaler}
+    return {
+        "SD upscale overlap": request.redraw_common,
+        "SD upscale upscaler": UPSCALER_NAMES.get(request.upscaler, request.upscaler),
+        "Face restoration": request.face_restorer if request.restores_faces else None,
+    }
 
 
 def _hires(request: Drawing) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from presets.available import Available
 
 
 def available(engine: Engine) -> Available:
-    """The checkpoints, LoRAs, VAEs, control models, upscalers and IP-Adapters there are now."""
+    """The checkpoints, LoRAs, VAEs, control models, upscalers, IP-Adapters and face restorers there are now."""
     return Available(
         {model.name: model.sha256 for model in engine.models()},
         tuple(lora.name for lora in engine.loras() if not lora.problem),
@@ -14,4 +14,5 @@ def available(engine: Engine) -> Available:
         tuple(engine.upscalers()),
         tuple(info.name for info in engine.ip_adapters() if not info.problem),
         {lora.name: lora.hashes for lora in engine.loras() if lora.hashes and not lora.problem},
+        tuple(engine.face_restorers()),
     )

@@ -64,6 +64,9 @@ class FakeInventory:
     def upscaler(self, name: str) -> str:
         return name or "twice"
 
+    def face_restorer(self, name: str) -> str:
+        return name
+
     def check_preprocessor(self, name: Name) -> None:
         if PREPROCESSORS[name].weights:
             raise UserError(f"{name} needs weights.", code="E-PREPROCESSOR-MISSING", field="preprocessor")
@@ -193,6 +196,9 @@ class FakeEngine:
 
     def upscalers(self) -> Sequence[str]:
         return ("twice", "lanczos", "nearest")
+
+    def face_restorers(self) -> Sequence[str]:
+        return ("mender",)
 
     def problems(self) -> Sequence[str]:
         return self.unusable

@@ -13,6 +13,8 @@
     +-- UpscalerNotFound      no upscaler of that name                 E-UPSCALER
     +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
     |                                                                  E-MODEL-PATH
+    +-- FaceRestorerNotFound  no face restorer of that name            E-FACE-RESTORER
+    +-- FaceRestorerRefused   one that cannot be used here             as UpscalerRefused
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
@@ -60,13 +62,15 @@ class Cancelled(Exception):
 
 
 class NotListed(UserError):
-    """No `what` of that name is in its list; `near` are names that are, the nearest first."""
+    """No `what` of that name is in its list; `near` are names that are, the nearest first. Without any, `advice` is
+    given."""
 
     what: str
     of_field: str
+    advice = ""
 
     def __init__(self, name: str, near: Sequence[str] = ()):
-        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        hint = f" The nearest: {', '.join(near[:3])}." if near else self.advice
         super().__init__(f"No {self.what} is called {shortened(name)}.{hint}", field=self.of_field)
 
 
@@ -157,6 +161,17 @@ class UpscalerNotFound(NotListed):
 class UpscalerRefused(Unusable):
     code = "E-MODEL-CORRUPT"
     what, of_field = "upscaler", "upscaler"
+
+
+class FaceRestorerNotFound(NotListed):
+    code = "E-FACE-RESTORER"
+    what, of_field = "face restorer", "face_restorer"
+    advice = " Files of GFPGAN or RestoreFormer belong into models/face_restorers."
+
+
+class FaceRestorerRefused(Unusable):
+    code = "E-MODEL-CORRUPT"
+    what, of_field = "face restorer", "face_restorer"
 
 
 class LoraNotFound(NotListed):

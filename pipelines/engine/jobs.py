@@ -376,6 +376,10 @@ class Engine(Protocol):
         """What can make pictures larger: models, the one that ships first, then ways of plain resampling."""
         ...
 
+    def face_restorers(self) -> Sequence[str]:
+        """The models that restore faces."""
+        ...
+
     def problems(self) -> Sequence[str]:
         """A sentence for each file among the checkpoints that cannot be used."""
         ...

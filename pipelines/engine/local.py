@@ -17,6 +17,7 @@ from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.costs import Costs
 from pipelines.engine.errors import Busy, GpuTaken, NothingKept, TooManyJobs, WorkerDied
+from pipelines.engine.face_restorer_files import FaceRestorerFiles
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
 from pipelines.engine.ip_adapter_files import IpAdapterFiles
@@ -99,10 +100,12 @@ class LocalEngine:
         self._loras = LoraFiles(self._catalog)
         self._controls = ControlFiles(self._catalog)
         self._upscalers = UpscalerFiles(self._catalog)
+        self._face_restorers = FaceRestorerFiles(self._catalog)
         self._annotators = Annotators(settings.model_roots, offline=settings.offline)
         self._ip_adapters = IpAdapterFiles(self._catalog)
-        files = (self._loras, self._controls, self._upscalers, self._annotators, self._ip_adapters)
-        self._inventory = Inventory(self._catalog, *files, settings.pixel_limit, fetch=settings.manage_models)
+        beside = (self._upscalers, self._face_restorers, self._annotators, self._ip_adapters)
+        files = (self._catalog, self._loras, self._controls, *beside)
+        self._inventory = Inventory(*files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -234,6 +237,9 @@ class LocalEngine:
 
     def upscalers(self) -> Sequence[str]:
         return self._upscalers.names()
+
+    def face_restorers(self) -> Sequence[str]:
+        return self._face_restorers.names()
 
     def problems(self) -> Sequence[str]:
         return [f"{problem.path.name}: {problem.sentence}" for problem in self._catalog.problems()]
