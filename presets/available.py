@@ -49,7 +49,7 @@ class Available:
     upscalers: tuple[str, ...] = ()
     ip_adapters: tuple[str, ...] = ()
     lora_hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Of LoRAs whose trainer noted any, those of their weights."""
+    """Of LoRAs, as far as they are known."""
     face_restorers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
@@ -61,10 +61,12 @@ class Available:
         return name if isinstance(found, Missing) and of_hub and HUB_ID.fullmatch(name) else found
 
     def lora(self, name: str, sha256: str = "") -> str | Missing:
-        """The installed LoRA whose noted hash begins so, else of that name."""
+        """The installed LoRA one of whose hashes begins so, of several the one of that name; else that of the name."""
         digits = sha256.lower().removeprefix("0x")
         same = [own for own, known in self.lora_hashes.items() if any(_begins(whole, digits) for whole in known)]
-        return same[0] if same else _found("LoRA", name, sha256, self.loras)
+        if same:
+            return match_name(without_ending(name), same) or same[0]
+        return _found("LoRA", name, sha256, self.loras)
 
     def vae(self, name: str, sha256: str = "") -> str | Missing:
         """The installed VAE of that name."""

@@ -15,6 +15,7 @@ from presets.available import Available, Missing, localised
 from presets.checks import parse
 from presets.chunks import Texts
 from presets.errors import UserError
+from presets.infotext import lora_key
 from presets.names import writable
 from presets.partial import accepted, filled
 from presets.requests import KINDS, AnyRequest, TextToImage
@@ -87,7 +88,9 @@ def _own(found: Texts) -> tuple[Told | None, tuple[str, ...]]:
     hashes = told.object_of(recovered.record.get("hashes"))
     values = recovered.request.model_dump(mode="json")
     checkpoint = told.file_of(values.get("checkpoint"), hashes.get("checkpoint"))
-    return Told(OWN, values, checkpoint), ()
+    mark = lora_key("")
+    loras = {key.removeprefix(mark): told.text_of(value) for key, value in hashes.items() if key.startswith(mark)}
+    return Told(OWN, values, checkpoint, lora_hashes=loras), ()
 
 
 def _parameters(texts: Mapping[str, str]) -> Told | None:

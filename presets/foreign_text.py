@@ -8,7 +8,7 @@ from typing import Any
 from presets import control_text, told
 from presets.foreign_samplers import sampling
 from presets.hires_fields import LATENT
-from presets.infotext import UPSCALER_NAMES, Infotext, pairs_of, parse
+from presets.infotext import UPSCALER_NAMES, Infotext, lora_hashes_of, parse
 from presets.told import LoraTold, Told
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
@@ -63,7 +63,7 @@ def read(text: str) -> Told | None:
         checkpoint=told.file_of(pairs.get("model"), pairs.get("model hash")) or checkpoint,
         vae=told.file_of(pairs.get("vae") if pairs.get("vae") != "Automatic" else None, pairs.get("vae hash")),
         loras=loras,
-        lora_hashes=pairs_of(pairs.get("lora hashes", "")),
+        lora_hashes=lora_hashes_of(pairs.get("lora hashes", "")),
         notes=tuple(notes),
         rest=told.rest_of(
             found.pairs, (key for key in found.pairs if key.lower() in known or control_text.is_unit(key))

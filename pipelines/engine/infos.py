@@ -66,7 +66,8 @@ class MemoryReport(BaseModel):
 
 class LoraInfo(BaseModel):
     """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used.
-    `hashes` are those by which programs and sites know its weights, as its trainer noted them, in hexadecimal."""
+    `hashes` are those by which programs and sites know it, in hexadecimal: those that its trainer noted, then, once the
+    file has been read for them, of its weights and of all of it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -47,8 +47,9 @@ from pipelines.engine.upscaler_files import UpscalerFiles
 from pipelines.engine.zero import Lender, guessed_seconds
 from presets.errors import UserError
 from presets.gallery import Gallery
+from presets.infotext import lora_key
 from presets.inputs import Inputs
-from presets.requests import AnyRequest
+from presets.requests import AnyRequest, drawing_of
 from presets.settings import Settings
 from presets.styles import Styles
 
@@ -123,7 +124,7 @@ class LocalEngine:
         self._batches = Batches(1 if lender else settings.batch_limit)
         self._together: dict[str, tuple[AnyRequest, int]] = {}
         """What was handed out to be drawn at once, by its first job."""
-        self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle)
+        self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle, self._loras.paths)
         self._closing = False
         self._closing_until = 0.0
         self._next_tick = 0.0
@@ -224,7 +225,13 @@ class LocalEngine:
         return [file.name for file in self._catalog.vaes()]
 
     def loras(self) -> Sequence[LoraInfo]:
-        return self._loras.list()
+        infos = []
+        for info in self._loras.list():
+            made = self._hashes.of_lora(info.name)
+            infos.append(info.model_copy(update={"hashes": tuple(dict.fromkeys((*info.hashes, *made)))}))
+            if not made and not info.problem:
+                self._hashes.look_again()
+        return infos
 
     def preprocessors(self) -> Sequence[PreprocessorInfo]:
         return self._annotators.list()
@@ -411,14 +418,13 @@ class LocalEngine:
         }
 
     def _run_message(self, job: Job) -> dict[str, object]:
-        checkpoint = self._hashes.of_checkpoint(name) if (name := job.request.checkpoint_used) else ""
         return {
             "do": "run",
             "job": job.id,
             "mark": job.mark,
             "request": job.request.model_dump(mode="json"),
             "warnings": job.warnings,
-            "hashes": {"checkpoint": checkpoint} if checkpoint else {},
+            "hashes": self._hashes_of(job.request),
             "first": len(job.saved),
             "waited": (job.started or job.created) - job.created,
             "owner": job.owner,
@@ -430,6 +436,19 @@ class LocalEngine:
         missing = 1 - len(job.saved) / job.request.picture_count
         drawing = (self._ledger.expected(job) or 0.0) * missing
         return {"drawing": drawing, "checkpoint": job.request.checkpoint_used, "visitor": dict(job.visitor)}
+
+    def _hashes_of(self, request: AnyRequest) -> dict[str, str]:
+        """Those known of the files that a request takes; of a LoRA the one that A1111 goes by."""
+        checkpoint = self._hashes.of_checkpoint(request.checkpoint_used) if request.checkpoint_used else ""
+        drawing = drawing_of(request)
+        names = {lora.name for lora in drawing.all_loras} if drawing else set()
+        found = {"checkpoint": checkpoint} | {lora_key(name): self._lora_hash(name) for name in sorted(names)}
+        return {name: digits for name, digits in found.items() if digits}
+
+    def _lora_hash(self, name: str) -> str:
+        with suppress(UserError):
+            return next(iter((*self._loras.find(name).hashes, *self._hashes.of_lora(name))), "")
+        return ""
 
     def _read_next_ahead(self) -> None:
         """Have the checkpoint of the next job read while another one's draws."""

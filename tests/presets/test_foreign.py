@@ -336,12 +336,13 @@ def test_requests_that_name_pictures_are_exact_too(request_of_kind, encode):
     assert (found.request, found.refused, found.missing) == (request_of_kind, (), ())
 
 
-def test_our_own_checkpoint_is_found_by_its_hash_under_another_name():
+def test_our_own_files_are_found_by_their_hashes_under_other_names():
     digits = "879db523c3" + "0" * 54
-    record = {"hashes": {"checkpoint": digits}}
+    record = {"hashes": {"checkpoint": digits, "lora:ink": "ab" * 32}}
     own = io.BytesIO(ENCODERS[".png"](Image.new("RGB", (8, 8)), HOUSE, record))
-    found = read_info(own, Available({"renamed": digits}, ("ink",)))
+    found = read_info(own, Available({"renamed": digits}, ("wool",), lora_hashes={"wool": ("ab" * 32,)}))
     assert found.request and found.request.checkpoint == "renamed"
+    assert [lora.name for lora in found.request.all_loras] == ["wool"]
 
 
 def test_a_model_of_the_hub_is_not_missing():
