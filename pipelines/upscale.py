@@ -1,10 +1,11 @@
-"""Upscale: a picture made larger, and drawn anew there tile by tile if that is asked for."""
+"""Upscale: a picture made larger, drawn anew there tile by tile and its faces restored if that is asked for."""
 
 import time
 from collections import Counter
 
 from pipelines.engine.context import Context
 from pipelines.enlarging import Way, enlarge
+from pipelines.faces import restore_faces
 from pipelines.redrawing import redraw
 from presets.upscale import Upscale
 
@@ -21,5 +22,10 @@ def run(request: Upscale, context: Context) -> None:
             redrawn = redraw(image, request, context)
             timings.update(redrawn.timings)
             image, about = redrawn.image, {**about, **redrawn.about}
+        notes = ()
+        if request.restores_faces:
+            restored = restore_faces(image, request.face_restorer, request.face_strength, context)
+            timings.update(restored.timings)
+            image, about, notes = restored.image, {**about, **restored.about}, (restored.note,)
         rounded = {name: round(seconds, 4) for name, seconds in timings.items()}
-        context.save(index, image, request, rounded, about)
+        context.save(index, image, request, rounded, about, notes)

@@ -18,7 +18,7 @@ HASH_LEAST = 8
 HASH_SHOWN = 16
 
 
-What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter", "motion module"]
+What = Literal["checkpoint", "LoRA", "VAE", "control model", "upscaler", "IP-Adapter", "motion module", "face restorer"]
 
 
 class Missing(BaseModel):
@@ -50,7 +50,8 @@ class Available:
     ip_adapters: tuple[str, ...] = ()
     motion_modules: tuple[str, ...] = ()
     lora_hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Of LoRAs whose trainer noted any, those of their weights."""
+    """Of LoRAs, as far as they are known."""
+    face_restorers: tuple[str, ...] = ()
 
     def checkpoint(self, name: str, sha256: str = "", *, of_hub: bool = False) -> str | Missing:
         """The installed checkpoint with that hash, else of that name; with `of_hub` also "owner/name" as it is, which
@@ -61,10 +62,12 @@ class Available:
         return name if isinstance(found, Missing) and of_hub and HUB_ID.fullmatch(name) else found
 
     def lora(self, name: str, sha256: str = "") -> str | Missing:
-        """The installed LoRA whose noted hash begins so, else of that name."""
+        """The installed LoRA one of whose hashes begins so, of several the one of that name; else that of the name."""
         digits = sha256.lower().removeprefix("0x")
         same = [own for own, known in self.lora_hashes.items() if any(_begins(whole, digits) for whole in known)]
-        return same[0] if same else _found("LoRA", name, sha256, self.loras)
+        if same:
+            return match_name(without_ending(name), same) or same[0]
+        return _found("LoRA", name, sha256, self.loras)
 
     def vae(self, name: str, sha256: str = "") -> str | Missing:
         """The installed VAE of that name."""
@@ -85,6 +88,10 @@ class Available:
     def upscaler(self, name: str) -> str | Missing:
         """The installed upscaler of that name, or way of plain resampling."""
         return _found("upscaler", name, "", (*self.upscalers, *RESAMPLERS))
+
+    def face_restorer(self, name: str) -> str | Missing:
+        """The installed face restorer of that name."""
+        return _found("face restorer", name, "", self.face_restorers)
 
 
 def localised(
@@ -107,7 +114,12 @@ def localised(
         upscaler = values.get(name)
         if isinstance(upscaler, str) and upscaler not in ("", LATENT):
             _put(own, name, available.upscaler(upscaler), missing)
-    for name, find in (("tile_control", available.control), ("motion_module", available.motion_module)):
+    plain = {
+        "tile_control": available.control,
+        "motion_module": available.motion_module,
+        "face_restorer": available.face_restorer,
+    }
+    for name, find in plain.items():
         model = values.get(name)
         if isinstance(model, str) and model:
             _put(own, name, find(model), missing)

@@ -15,6 +15,7 @@ from presets.available import Available, Missing, localised
 from presets.checks import parse
 from presets.chunks import Texts
 from presets.errors import UserError
+from presets.infotext import lora_key
 from presets.names import writable
 from presets.partial import accepted, filled
 from presets.requests import KINDS, AnyRequest, TextToImage
@@ -30,7 +31,8 @@ class PictureInfo(BaseModel):
     `program` wrote it; empty where nothing is told. `request` is what can be made again here, with the parts that are
     `missing` left out; `restored` are the names of its fields that the file told. `refused` are sentences about values
     that are not allowed here, `notes` about what is read otherwise than written, `ignored` what there is no field
-    for. `texts` are all texts of the file as they stand in it.
+    for. `texts` are all texts of the file as they stand in it. Where a picture was given for it that the file does not
+    hold, `request` is one from words alone, and `beside` are the fields that one of that `kind` has besides.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +42,8 @@ class PictureInfo(BaseModel):
     height: int
     program: str = ""
     request: AnyRequest | None = None
+    kind: str = ""
+    beside: Mapping[str, Any] = {}
     restored: tuple[str, ...] = ()
     missing: tuple[Missing, ...] = ()
     refused: tuple[str, ...] = ()
@@ -49,8 +53,8 @@ class PictureInfo(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The values of the request's fields, but for a checkpoint that is not known."""
-        values = self.request.model_dump(exclude={"kind"}) if self.request else {}
+        """The values of the request's fields and of those beside, but for a checkpoint that is not known."""
+        values = {**self.request.model_dump(exclude={"kind"}), **self.beside} if self.request else {}
         return {name: value for name, value in values.items() if name != "checkpoint" or value}
 
 
@@ -87,7 +91,9 @@ def _own(found: Texts) -> tuple[Told | None, tuple[str, ...]]:
     hashes = told.object_of(recovered.record.get("hashes"))
     values = recovered.request.model_dump(mode="json")
     checkpoint = told.file_of(values.get("checkpoint"), hashes.get("checkpoint"))
-    return Told(OWN, values, checkpoint), ()
+    mark = lora_key("")
+    loras = {key.removeprefix(mark): told.text_of(value) for key, value in hashes.items() if key.startswith(mark)}
+    return Told(OWN, values, checkpoint, lora_hashes=loras), ()
 
 
 def _parameters(texts: Mapping[str, str]) -> Told | None:
@@ -128,8 +134,10 @@ def _info(found: Texts, said: Told | None, available: Available, notes: Iterable
     values, missing = _installed(said, available)
     kind = KINDS.get(told.text_of(values.pop("kind", "")), TextToImage)
     kept, problems = accepted(kind, values)
+    wanted, beside = kind, {}
     if not _is_whole(kind, kept):
         kind = TextToImage
+        beside = {name: value for name, value in kept.items() if name not in kind.model_fields}
         kept = {name: value for name, value in kept.items() if name in kind.model_fields}
     about = () if said.program == OWN else (OTHER_PROGRAM,)
     return PictureInfo(
@@ -138,6 +146,8 @@ def _info(found: Texts, said: Told | None, available: Available, notes: Iterable
         height=height,
         program="".join(_clean([said.program])),
         request=parse(kind, filled(kind, kept)),
+        kind=told.text_of(wanted.model_fields["kind"].default),
+        beside=beside,
         restored=tuple(name for name in kind.model_fields if name in kept),
         missing=missing,
         refused=_clean(problem.message for problem in problems),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from presets import control_text, told
+from presets.foreign_redrawing import of_upscaler, redrawing
 from presets.foreign_samplers import sampling
-from presets.hires_fields import LATENT
-from presets.infotext import UPSCALER_NAMES, Infotext, pairs_of, parse
+from presets.infotext import Infotext, lora_hashes_of, parse
 from presets.told import LoraTold, Told
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*")
@@ -55,15 +55,17 @@ def read(text: str) -> Told | None:
         return None
     pairs = {key.lower(): value for key, value in found.pairs.items()}
     fields, notes = sampling(pairs.get("sampler"), pairs.get("schedule type") or pairs.get("scheduler"))
-    known = _READ | _ABOUT | (_OF_HIRES if "hires upscale" in pairs else set())
+    program = _program(pairs)
+    values, of_kind = redrawing(pairs, _values(found, pairs), is_own=program == "Easel")
+    known = _READ | _ABOUT | of_kind | (_OF_HIRES if "hires upscale" in pairs else set())
     checkpoint, loras = _resources(pairs.get("civitai resources"))
     return Told(
-        program=_program(pairs),
-        values=_values(found, pairs) | fields,
+        program=program,
+        values=values | fields,
         checkpoint=told.file_of(pairs.get("model"), pairs.get("model hash")) or checkpoint,
         vae=told.file_of(pairs.get("vae") if pairs.get("vae") != "Automatic" else None, pairs.get("vae hash")),
         loras=loras,
-        lora_hashes=pairs_of(pairs.get("lora hashes", "")),
+        lora_hashes=lora_hashes_of(pairs.get("lora hashes", "")),
         notes=tuple(notes),
         rest=told.rest_of(
             found.pairs, (key for key in found.pairs if key.lower() in known or control_text.is_unit(key))
@@ -90,16 +92,10 @@ def _hires(pairs: Mapping[str, str]) -> dict[str, Any]:
     values = {field: told.number_of(pairs[key]) for key, field in _HIRES.items() if key in pairs}
     return {
         **values,
-        **({"hires_upscaler": hires_upscaler(told_name)} if told_name else {}),
+        **({"hires_upscaler": of_upscaler(told_name)} if told_name else {}),
         **({"hires_sampler": sampler} if sampler else {}),
         **({"hires_prompt": pairs["hires prompt"]} if "hires prompt" in pairs else {}),
     }
-
-
-def hires_upscaler(name: str) -> str:
-    """What A1111 calls `name`, as Easel does."""
-    ours = {theirs.lower(): ours for ours, theirs in UPSCALER_NAMES.items()}
-    return LATENT if name.lower().startswith(LATENT) else ours.get(name.lower(), name)
 
 
 def _program(pairs: Mapping[str, str]) -> str:

@@ -76,7 +76,8 @@ def parameters_text(request: AnyRequest, hashes: Mapping[str, str] = MappingProx
     """What a checkpoint is asked to draw in A1111's grammar: prompt, negative prompt, then a line of `key: value` pairs
     in its order. Empty where it is asked nothing.
 
-    Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits.
+    Of the SHA-256 that `hashes` names as "checkpoint" it takes the first 10 digits, of those of LoRAs, which it names
+    by `lora_key`, the first 12.
     """
     drawing = drawing_of(request)
     return "" if drawing is None else _text_of(drawing, hashes, _tiles(request))
@@ -100,6 +101,7 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Token merging ratio": _number(request.token_merging) if request.token_merging else None,
         **_units(request),
+        "Lora hashes": _lora_hashes(request, hashes),
         **more,
         "Version": f"Easel {software_version()}".strip(),
     }
@@ -110,11 +112,14 @@ def _text_of(request: Drawing, hashes: Mapping[str, str], more: Mapping[str, Any
 
 
 def _tiles(request: AnyRequest) -> dict[str, Any]:
-    """What A1111's script "SD upscale" tells of itself."""
+    """What A1111's script "SD upscale" tells of itself, and what restores faces."""
     if not isinstance(request, Upscale):
         return {}
-    upscaler = UPSCALER_NAMES.get(request.upscaler, request.upscaler)
-    return {"SD upscale overlap": request.redraw_common, "SD upscale upscaler": upscaler}
+    return {
+        "SD upscale overlap": request.redraw_common,
+        "SD upscale upscaler": UPSCALER_NAMES.get(request.upscaler, request.upscaler),
+        "Face restoration": request.face_restorer if request.restores_faces else None,
+    }
 
 
 def _hires(request: Drawing) -> dict[str, Any]:
@@ -160,6 +165,29 @@ def _loopback(request: Drawing) -> dict[str, Any]:
 def _units(request: Drawing) -> dict[str, str]:
     units = request.units if isinstance(request, Following) else ()
     return {f"ControlNet {number}": control_text.text_of(unit) for number, unit in enumerate(units)}
+
+
+def lora_key(name: str) -> str:
+    """How the hashes of a request's files name that of a LoRA."""
+    return f"lora:{name}"
+
+
+def _lora_hashes(request: Drawing, hashes: Mapping[str, str]) -> str | None:
+    names = dict.fromkeys(lora.name for lora in request.all_loras)
+    known = {name: str(hashes.get(lora_key(name), ""))[:12] for name in names}
+    told = [f"{_without_marks(name)}: {digits}" for name, digits in known.items() if digits]
+    return ", ".join(told) or None
+
+
+def _without_marks(name: str) -> str:
+    """As A1111 writes names among other names."""
+    return name.replace(":", "").replace(",", "")
+
+
+def lora_hashes_of(text: str) -> dict[str, str]:
+    """The hashes by name that "Lora hashes" tells."""
+    pairs = (part.rpartition(":") for part in text.split(","))
+    return {name.strip(): digits.strip() for name, _, digits in pairs if name.strip()}
 
 
 def _lora_tag(lora: LoraUse) -> str:

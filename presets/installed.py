@@ -41,6 +41,10 @@ class Installed(Protocol):
         """The listed name of a model that makes pictures larger, or of plain resampling; "" is the model that ships."""
         ...
 
+    def face_restorer(self, name: str) -> str:
+        """The listed name of a model that restores faces."""
+        ...
+
     def check_preprocessor(self, name: Name) -> None:
         """Raise if what the preprocessor loads is not here and cannot come."""
         ...

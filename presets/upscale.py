@@ -1,13 +1,14 @@
-"""The request that makes a picture larger, and has it drawn on there if it is asked to."""
+"""The request that makes a picture larger, and has it drawn on there and its faces restored if it is asked to."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from presets import fields, redraw_fields, upscale_fields
+from presets import face_fields, fields, redraw_fields, upscale_fields
 from presets.drawing import Redrawing
 from presets.errors import renamed_field
+from presets.face_fields import FACES_SIDE
 from presets.request import FromPicture
 from presets.upscale_fields import RESULT_PIXELS, RESULT_SIDE
 
@@ -22,7 +23,8 @@ class Tile(Redrawing):
 
 
 class Upscale(FromPicture):
-    """Make a picture larger, by a model or plainly, and draw it anew there, tile by tile, if a strength is given."""
+    """Make a picture larger, by a model or plainly, and draw it anew there, tile by tile, if a strength is given; then
+    restore its faces, if a model is named."""
 
     title: ClassVar[str] = "Upscale"
     takes_several: ClassVar[bool] = True
@@ -48,6 +50,8 @@ class Upscale(FromPicture):
     keep_colours: redraw_fields.KeepColours = True
     tile_control: redraw_fields.TileControl = ""
     tile_control_weight: redraw_fields.TileControlWeight = 1.0
+    face_restorer: face_fields.FaceRestorerName = ""
+    face_strength: face_fields.FaceStrength = 1.0
 
     @model_validator(mode="after")
     def _tiles_go_on(self) -> "Upscale":
@@ -96,6 +100,23 @@ class Upscale(FromPicture):
             raise PydanticCustomError("tiles_can_be_drawn", "{message}", context) from None
         return self
 
+    @model_validator(mode="after")
+    def _faces_can_be_seen(self) -> "Upscale":
+        width, height = self.picture_size
+        if self.restores_faces and min(width, height) < FACES_SIDE:
+            raise PydanticCustomError(
+                "faces_can_be_seen",
+                "No face can be found in a picture of {size} pixels: each side must have at least {least}. Choose a "
+                "larger factor, or no face restorer.",
+                {"field": "face_restorer", "size": f"{width} × {height}", "least": FACES_SIDE},
+            )
+        return self
+
+    @property
+    def restores_faces(self) -> bool:
+        """Whether faces are looked for once all else is done."""
+        return bool(self.face_restorer) and self.face_strength > 0
+
     @property
     def is_redrawn(self) -> bool:
         """Whether a checkpoint draws on what was made larger."""
@@ -109,7 +130,10 @@ class Upscale(FromPicture):
         return Tile(**values, strength=self.redraw_strength, width=self.redraw_tile, height=self.redraw_tile)
 
     def settled(self, installed: "Installed") -> "Upscale":
-        settled = self.model_copy(update={"upscaler": installed.upscaler(self.upscaler)})
+        names = {"upscaler": installed.upscaler(self.upscaler)}
+        if self.face_restorer:
+            names["face_restorer"] = installed.face_restorer(self.face_restorer)
+        settled = self.model_copy(update=names)
         if not self.is_redrawn:
             return settled
         native = min(installed.checkpoint(self.checkpoint, Tile.model_fields["kind"].default).native_size)
@@ -153,13 +177,14 @@ class Upscale(FromPicture):
     @property
     def searched(self) -> tuple[str, ...]:
         tile = self.tile_drawing()
-        return (self.title, self.upscaler, *(tile.searched if tile else ()))
+        return (self.title, self.upscaler, self.face_restorer, *(tile.searched if tile else ()))
 
     @property
     def without_effect(self) -> frozenset[str]:
-        if self.is_redrawn:
-            return frozenset() if self.tile_control else frozenset({"tile_control_weight"})
-        return frozenset({*_OF_TILES, *_REDRAWN}) - {"image"}
+        idle = set() if self.face_restorer else {"face_strength"}
+        if not self.is_redrawn:
+            return frozenset({*idle, *_OF_TILES, *_REDRAWN}) - {"image"}
+        return frozenset(idle if self.tile_control else {*idle, "tile_control_weight"})
 
 
 _OF_TILES = (

@@ -5,8 +5,8 @@ from typing import Any
 
 from pipelines.engine.jobs import Engine
 from presets.checks import parse
+from presets.foreign_redrawing import of_upscaler
 from presets.foreign_samplers import sampling
-from presets.foreign_text import hires_upscaler
 from presets.requests import AnyRequest, ControlNet, ImageToImage, Inpaint, TextToImage
 from presets.upscale import Upscale
 from tabs import a1111_scripts
@@ -112,7 +112,7 @@ def _hires(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
     values = {own: given[name] for name, own in _HIRES.items() if given.get(name) is not None}
     if upscaler := given.get("hr_upscaler"):
-        values["hires_upscaler"] = hires_upscaler(str(upscaler))
+        values["hires_upscaler"] = of_upscaler(str(upscaler))
     if (sampler := given.get("hr_sampler_name")) and sampler != "Use same sampler":
         found, notes = _sampling(sampler, None)
         values["hires_sampler"] = found["sampler"]

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.engine.jobs import Engine
 from presets import control_text
 from presets.errors import shortened
-from presets.foreign_text import hires_upscaler
+from presets.foreign_redrawing import of_upscaler
 from presets.upscale import Upscale
 from tabs.http_requests import kept_picture
 
@@ -95,7 +95,7 @@ def upscale(given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     if isinstance(overlap, int | float) and isinstance(tile := fields.get("redraw_tile", _TILE), int) and tile > 0:
         fields["redraw_overlap"] = overlap / tile
     if upscaler is not None:
-        fields["upscaler"] = "lanczos" if upscaler == "None" else hires_upscaler(str(upscaler))
+        fields["upscaler"] = "lanczos" if upscaler == "None" else of_upscaler(str(upscaler))
     if factor is not None:
         fields["factor"] = factor
     return {name: value for name, value in fields.items() if name in Upscale.model_fields}

@@ -13,6 +13,7 @@ from pipelines.engine.jobs import Engine
 from presets.checks import field_extra
 from presets.errors import UserError
 from presets.foreign import PictureInfo, read_info
+from presets.requests import KINDS
 from tabs import markup
 from tabs.inventory import available
 from tabs.output import Updates
@@ -138,4 +139,5 @@ def _rows(info: PictureInfo) -> list[tuple[str, object]]:
     assert info.request
     labels = {name: field_extra(type(info.request), name).get("label") for name in info.restored}
     values = [(label, getattr(info.request, name)) for name, label in labels.items() if label]
+    values += [(field_extra(KINDS[info.kind], name)["label"], value) for name, value in info.beside.items()]
     return [(label, in_words(value)) for label, value in values if value not in ("", (), None)]

@@ -26,6 +26,7 @@ def build(engine: Engine) -> Tab:
         with gr.Column(elem_classes="settings"):
             note = _settings(engine, form)
             connect_redrawing = redrawing.build(engine, form)
+            _faces(engine, form)
         with gr.Column(elem_classes="result"):
             output = Comparison(form, engine.inputs)
     connect_redrawing(output, connect(engine, form, output, upscale, cancel))
@@ -52,6 +53,17 @@ def _settings(engine: Engine, form: BatchForm[Upscale]) -> gr.HTML:
         form.widget("tile", min_width=100)
         form.widget("overlap", min_width=100)
     return note
+
+
+def _faces(engine: Engine, form: BatchForm[Upscale]) -> None:
+    def choices() -> list[str]:
+        return ["", *engine.face_restorers()]
+
+    box = form.widget("face_restorer", choices=choices())
+    form.widget("face_strength")
+    assert isinstance(box, gr.Dropdown)
+    for event in (on_page_load, box.focus):
+        update(event, lambda: gr.update(choices=choices()), None, box)
 
 
 def size_line(form: BatchForm[Upscale], values: Sequence[Any]) -> str:

@@ -128,10 +128,10 @@ def test_a_control_picture_that_cannot_be_kept_costs_nothing(disk: SmallDisk):
 def test_hashes_that_cannot_be_kept_leave_those_that_were(disk: SmallDisk, caplog):
     file = disk.root / "hashes.json"
     hashes = Hashes(file, list, bool)
-    hashes._known["/a"] = ((1, 2), "a" * 64)
+    hashes._known["/a"] = ((1, 2), ("a" * 64,))
     hashes._save()
     before = file.read_bytes()
-    hashes._known |= {f"/{number}": ((1, 2), "b" * 64) for number in range(100)}
+    hashes._known |= {f"/{number}": ((1, 2), ("b" * 64,)) for number in range(100)}
     with disk.full():
         hashes._save()
     assert file.read_bytes() == before and disk.files == {file} and "could not be saved" in caplog.text

@@ -83,6 +83,7 @@ def test_every_door_draws_the_larger_picture_anew_with_the_same_pixels(real_engi
         ({"factor": 9}, "Allowed: 1 to 8"),
         ({"tile": 64, "overlap": 64}, "over half a tile"),
         ({"upscaler": "4x-nothing"}, "No upscaler is called '4x-nothing'"),
+        ({"face_restorer": "GFPGANv1.4"}, "No face restorer is called 'GFPGANv1.4'. Files of GFPGAN"),
         ({"upscaler": "../../etc/passwd"}, "No upscaler is called"),
         ({"upscaler": "storybok-x2"}, "The nearest: storybook-x2"),
         ({"width": 7}, "no parameter 'width'"),

@@ -13,6 +13,8 @@
     +-- UpscalerNotFound      no upscaler of that name                 E-UPSCALER
     +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
     |                                                                  E-MODEL-PATH
+    +-- FaceRestorerNotFound  no face restorer of that name            E-FACE-RESTORER
+    +-- FaceRestorerRefused   one that cannot be used here             as UpscalerRefused
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
@@ -35,6 +37,9 @@
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- ProgramDied           the whole program did, again and again   E-WORKER
     +-- WorkerDied            the worker process ended during the job  E-WORKER
+    +-- GpuTaken              ZeroGPU ended the job                    E-WORKER
+    +-- NoGpuLent             ZeroGPU lends no GPU for the job         E-GPU, E-GPU-QUOTA
+    +-- NothingKept           no models to load where the GPU is lent  E-GPU
     +-- Busy                  the queue is full                        E-BUSY
     +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
     +-- TooMuchWork           one user had drawn enough for an hour    E-QUOTA
@@ -57,13 +62,15 @@ class Cancelled(Exception):
 
 
 class NotListed(UserError):
-    """No `what` of that name is in its list; `near` are names that are, the nearest first."""
+    """No `what` of that name is in its list; `near` are names that are, the nearest first. Without any, `advice` is
+    given."""
 
     what: str
     of_field: str
+    advice = ""
 
     def __init__(self, name: str, near: Sequence[str] = ()):
-        hint = f" The nearest: {', '.join(near[:3])}." if near else ""
+        hint = f" The nearest: {', '.join(near[:3])}." if near else self.advice
         super().__init__(f"No {self.what} is called {shortened(name)}.{hint}", field=self.of_field)
 
 
@@ -154,6 +161,17 @@ class UpscalerNotFound(NotListed):
 class UpscalerRefused(Unusable):
     code = "E-MODEL-CORRUPT"
     what, of_field = "upscaler", "upscaler"
+
+
+class FaceRestorerNotFound(NotListed):
+    code = "E-FACE-RESTORER"
+    what, of_field = "face restorer", "face_restorer"
+    advice = " Files of GFPGAN or RestoreFormer belong into models/face_restorers."
+
+
+class FaceRestorerRefused(Unusable):
+    code = "E-MODEL-CORRUPT"
+    what, of_field = "face restorer", "face_restorer"
 
 
 class LoraNotFound(NotListed):
@@ -357,6 +375,37 @@ class WorkerDied(UserError):
         super().__init__(
             f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
             "It was tried twice; please send the job again."
+        )
+
+
+class GpuTaken(UserError):
+    """Twice, before another picture was made; it had been lent for `seconds`."""
+
+    code = "E-WORKER"
+
+    def __init__(self, seconds: int):
+        super().__init__(
+            f"ZeroGPU ended this job, for which it had lent a GPU for {seconds} seconds, before a picture was made. "
+            "It was tried twice; choose fewer steps or a smaller size or model, or send the job again."
+        )
+
+
+class NoGpuLent(UserError):
+    """`reason` is ZeroGPU's own sentence; `is_quota` where the visitor has used up what is his."""
+
+    code = "E-GPU"
+
+    def __init__(self, reason: str, *, is_quota: bool = False):
+        super().__init__(f"ZeroGPU lends no GPU: {reason}", code="E-GPU-QUOTA" if is_quota else None)
+
+
+class NothingKept(UserError):
+    code = "E-GPU"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "ZeroGPU lends a GPU to each job, which loads its models by itself; between jobs none is loaded, kept or "
+            "unloaded."
         )
 
 

@@ -1,7 +1,10 @@
 """SHA-256 of model files, made in the background and remembered, so that no picture ever waits for one.
 
-The file of hashes is JSON: path -> [modification time in ns, size in bytes, hash]. What it says of a file that has
-changed since counts for nothing, and a damaged one is made anew.
+LoRAs have two: of the whole file, and of what follows its header, which stays the same whatever is noted in that. Sites
+call the beginnings AutoV2 (10 digits) and AutoV3 (12 digits, which A1111 writes into pictures).
+
+The file of hashes is JSON: path -> [modification time in ns, size in bytes, hash, and the second one if there is one].
+What it says of a file that has changed since counts for nothing, and a damaged one is made anew.
 """
 
 import hashlib
@@ -10,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,17 +32,26 @@ _State = tuple[int, int]
 
 
 class Hashes:
-    """Hashes the files of the models that `listed` gives, in a thread of its own and only while `is_idle`.
+    """Hashes the files of the models that `listed` gives and those of `loras` (safetensors, by name), in a thread of
+    its own and only while `is_idle`.
 
     Any thread may ask. Making one touches no disk and starts nothing.
     """
 
-    def __init__(self, file: Path, listed: Callable[[], Sequence[Model]], is_idle: Callable[[], bool]):
+    def __init__(
+        self,
+        file: Path,
+        listed: Callable[[], Sequence[Model]],
+        is_idle: Callable[[], bool],
+        loras: Callable[[], Mapping[str, Path]] = dict,
+    ):
         self._file = file
         self._listed = listed
+        self._loras = loras
         self._is_idle = is_idle
-        self._known: dict[str, tuple[_State, str]] = {}
+        self._known: dict[str, tuple[_State, tuple[str, ...]]] = {}
         self._paths: dict[str, Path] = {}
+        self._lora_paths: Mapping[str, Path] = {}
         self._hashing = ""
         self._wake = threading.Event()
         self._closed = threading.Event()
@@ -80,9 +92,19 @@ class Hashes:
         path = self._paths.get(name)
         return self._of_file(path) if path else ""
 
+    def of_lora(self, name: str) -> tuple[str, ...]:
+        """The hashes of the file that the LoRA `name` was in the list last gone through: of its weights, and of all of
+        it; none while they are unknown."""
+        path = self._lora_paths.get(name)
+        known = self._of(path) if path else ()
+        return (known[1], known[0]) if len(known) > 1 else ()
+
     def _of_file(self, path: Path) -> str:
+        return next(iter(self._of(path)), "")
+
+    def _of(self, path: Path) -> tuple[str, ...]:
         known = self._known.get(str(path))
-        return known[1] if known and known[0] == _state(path) else ""
+        return known[1] if known and known[0] == _state(path) else ()
 
     def _run(self) -> None:
         _lower_priority()
@@ -91,34 +113,48 @@ class Hashes:
             self._wake.wait()
             self._wake.clear()
             if self._wait_until_idle():
-                self._go_through(self._listed())
+                self._go_through(self._listed(), self._loras())
 
-    def _go_through(self, models: Sequence[Model]) -> None:
+    def _go_through(self, models: Sequence[Model], loras: Mapping[str, Path]) -> None:
+        self._lora_paths = loras
         self._paths = {model.name: model.path for model in models if model.path and model.layout == "single-file"}
         for model in models:
             self._hashing = model.name
             for file in _files(model):
                 if not self._of_file(file):
                     self._hash(file)
+        for name, path in loras.items():
+            self._hashing = name
+            if len(self._of(path)) < 2:
+                self._hash(path, has_header=True)
         self._hashing = ""
 
-    def _hash(self, path: Path) -> None:
+    def _hash(self, path: Path, *, has_header: bool = False) -> None:
         before = _state(path)
-        digest = self._digest(path)
-        if digest and before and before == _state(path):  # else it is still being written
-            self._known[str(path)] = (before, digest)
+        digests = self._digests(path, has_header)
+        if digests and before and before == _state(path):  # else it is still being written
+            self._known[str(path)] = (before, digests)
             self._save()
 
-    def _digest(self, path: Path) -> str:
-        """The file's hash; empty where it cannot be read or the thread is to end."""
-        digest = hashlib.sha256()
+    def _digests(self, path: Path, has_header: bool) -> tuple[str, ...]:
+        """The file's hash, and with `has_header` that of what follows the header; none where it cannot be read or the
+        thread is to end."""
+        digests = [hashlib.sha256() for _ in range(2 if has_header else 1)]
         with suppress(OSError), path.open("rb", buffering=0) as file:
+            if has_header:
+                start = file.read(8)
+                digests[0].update(start)
+                left = int.from_bytes(start, "little")
+                while left and self._wait_until_idle() and (chunk := file.read(min(left, CHUNK_BYTES))):
+                    digests[0].update(chunk)
+                    left -= len(chunk)
             while self._wait_until_idle():
                 chunk = file.read(CHUNK_BYTES)
                 if not chunk:
-                    return digest.hexdigest()
-                digest.update(chunk)
-        return ""
+                    return tuple(digest.hexdigest() for digest in digests)
+                for digest in digests:
+                    digest.update(chunk)
+        return ()
 
     def _wait_until_idle(self) -> bool:
         """Whether to go on; false once the thread is to end."""
@@ -131,7 +167,7 @@ class Hashes:
     def _save(self) -> None:
         """Write what is known, with what another process wrote meanwhile; the file is whole at any moment."""
         self._known = {**_read(self._file), **self._known}
-        rows = {path: [*state, digest] for path, (state, digest) in self._known.items()}
+        rows = {path: [*state, *digests] for path, (state, digests) in self._known.items()}
         try:
             with written_whole(self._file) as file:
                 file.write(json.dumps(rows, indent=0).encode("utf-8"))
@@ -158,7 +194,7 @@ def _state(path: Path) -> _State | None:
     return state.st_mtime_ns, state.st_size
 
 
-def _read(file: Path) -> dict[str, tuple[_State, str]]:
+def _read(file: Path) -> dict[str, tuple[_State, tuple[str, ...]]]:
     """What the file holds; rows that cannot be meant are left out."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
@@ -166,11 +202,12 @@ def _read(file: Path) -> dict[str, tuple[_State, str]]:
         return {}
     if not isinstance(rows, dict):
         return {}
-    return {path: ((row[0], row[1]), row[2]) for path, row in rows.items() if _is_row(row)}
+    return {path: ((row[0], row[1]), tuple(row[2:])) for path, row in rows.items() if _is_row(row)}
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, list) and [type(part) for part in row] == [int, int, str] and len(row[2]) == 64
+    kinds = [type(part) for part in row] if isinstance(row, list) else []
+    return kinds in ([int, int, str], [int, int, str, str]) and all(len(digest) == 64 for digest in row[2:])
 
 
 def _lower_priority() -> None:

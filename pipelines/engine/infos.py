@@ -53,18 +53,21 @@ class Tier(BaseModel):
 
 
 class MemoryReport(BaseModel):
-    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory."""
+    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory. Where the GPU
+    is `lent` for each job, nothing can be loaded, kept or unloaded between jobs."""
 
     model_config = ConfigDict(frozen=True)
 
     tiers: tuple[Tier, ...] = ()
     residents: tuple[Resident, ...] = ()
     loras: tuple[str, ...] = ()
+    lent: bool = False
 
 
 class LoraInfo(BaseModel):
     """A LoRA as a face shows it: what its file's header and metadata tell. `problem` says why it cannot be used.
-    `hashes` are those by which programs and sites know its weights, as its trainer noted them, in hexadecimal."""
+    `hashes` are those by which programs and sites know it, in hexadecimal: those that its trainer noted, then, once the
+    file has been read for them, of its weights and of all of it."""
 
     model_config = ConfigDict(frozen=True)
 

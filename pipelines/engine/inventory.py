@@ -6,6 +6,7 @@ from pipelines.engine.annotators import Annotators
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.errors import HubUnreachable
+from pipelines.engine.face_restorer_files import FaceRestorerFiles
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
@@ -17,9 +18,9 @@ from presets.preprocess_fields import Name
 
 
 class Inventory:
-    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `annotators`, `ip_adapters` and
-    `motions`; no picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`, only those
-    checkpoints of the Hub can be used that are on this machine."""
+    """The models of `catalog`, and the files of `loras`, `controls`, `upscalers`, `face_restorers`, `annotators`,
+    `ip_adapters` and `motions`; no picture may be drawn with more than `pixel_limit` pixels. Where it does not `fetch`,
+    only those checkpoints of the Hub can be used that are on this machine."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class Inventory:
         loras: LoraFiles,
         controls: ControlFiles,
         upscalers: UpscalerFiles,
+        face_restorers: FaceRestorerFiles,
         annotators: Annotators,
         ip_adapters: IpAdapterFiles,
         motions: MotionFiles,
@@ -38,6 +40,7 @@ class Inventory:
         self._loras = loras
         self._controls = controls
         self._upscalers = upscalers
+        self._face_restorers = face_restorers
         self._annotators = annotators
         self._ip_adapters = ip_adapters
         self._motions = motions
@@ -71,6 +74,9 @@ class Inventory:
 
     def upscaler(self, name: str) -> str:
         return self._upscalers.listed(name)
+
+    def face_restorer(self, name: str) -> str:
+        return self._face_restorers.find(name).name
 
     def check_preprocessor(self, name: Name) -> None:
         self._annotators.check(name)

@@ -89,6 +89,11 @@ class LoraFiles:
         self._found.keep({path for path, _ in files.values()})
         return tuple(self._info(name, path, reason, until) for name, (path, reason) in files.items())
 
+    def paths(self) -> dict[str, Path]:
+        """The files that may be read, by name."""
+        files = self._catalog.files(FOLDER).items()
+        return {name: path for name, (path, reason) in files if not reason and path.suffix.lower() == ".safetensors"}
+
     def find(self, name: str) -> LoraFile:
         """The LoRA that `name` means: a listed name, in any case, or its last part.
 

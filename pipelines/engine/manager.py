@@ -19,6 +19,8 @@ from pipelines.engine.components import CheckpointKey, ComponentCache, Holding, 
 from pipelines.engine.control_files import ControlFiles
 from pipelines.engine.control_loading import load_control
 from pipelines.engine.errors import BrokenPicture, OutOfMemory
+from pipelines.engine.face_restorer_files import FaceRestorerFiles
+from pipelines.engine.face_restorers import FaceRestorer, FaceRestorers
 from pipelines.engine.families import FAMILIES
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.hub import download
@@ -103,6 +105,7 @@ class PipelineManager:
         self._motions = MotionFiles(catalog)
         self._cache = ComponentCache(policy.budgets, self._device, self._adapters.bytes_in)
         self._upscalers = Upscalers(UpscalerFiles(catalog), self._cache, policy)
+        self._face_restorers = FaceRestorers(FaceRestorerFiles(catalog), self._cache, policy)
         self._last: _Use | None = None
         self._failed: dict[CheckpointKey, _Use] = {}
 
@@ -170,6 +173,14 @@ class PipelineManager:
         last, self._last = self._last, None
         with self._upscalers.ready(name, report) as upscaler:
             yield upscaler
+        self._last = last
+
+    @contextlib.contextmanager
+    def face_restorer(self, name: str, report: Report = _no_report) -> Iterator[FaceRestorer]:
+        """As `upscaler`, the model `name` that restores faces. Raises `FaceRestorerNotFound`, `FaceRestorerRefused`."""
+        last, self._last = self._last, None
+        with self._face_restorers.ready(name, report) as restorer:
+            yield restorer
         self._last = last
 
     @contextlib.contextmanager

@@ -164,6 +164,15 @@ class _Kind:
     advice: str
 
 
+_FACE_NETWORKS = (
+    ("stylegan_decoder.style_mlp.1.weight", "toRGB.0.weight"),
+    ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight"),
+    ("quantize.embedding.weight", "quant_conv.weight", "encoder.conv_in.weight", "decoder.conv_out.weight"),
+)
+"""All the tensors of one of these have GFPGAN, CodeFormer and RestoreFormer."""
+FACE_RESTORER = "a face restorer", "move it to the face_restorers folder beside checkpoints"
+"""What such a file is, and the advice."""
+
 _OTHER_KINDS = (
     _Kind("a motion module", ("motion_modules.",), "move it to the motion_modules folder beside checkpoints"),
     _Kind("an IP-Adapter", ("to_k_ip.weight",), "move it to the ip_adapters folder beside checkpoints"),
@@ -200,8 +209,14 @@ _OTHER_KINDS = (
 )
 
 
+def is_face_restorer(header: Header) -> bool:
+    return any(all(name in header.shapes for name in names) for names in _FACE_NETWORKS)
+
+
 def what_else(header: Header) -> OtherKind:
     """What a file is that is nothing of what is looked for where it lies."""
+    if is_face_restorer(header):
+        return OtherKind(*FACE_RESTORER)
     for kind in _OTHER_KINDS:
         if any(mark in name for name in header.shapes for mark in kind.marks):
             what = kind.what + _lora_family(header) if kind.what == "a LoRA" else kind.what

@@ -107,3 +107,20 @@ def test_a_file_that_vanished_has_no_hash_and_the_others_get_theirs(hashes_of, o
     hashes = hashes_of(model(tmp_path / "gone.safetensors"), one)
     wait_until(lambda: hashes.of(one))
     assert hashes.of(model(tmp_path / "gone.safetensors")) == ""
+
+
+def test_of_a_lora_what_follows_its_header_is_hashed_too_and_remembered(tmp_path):
+    path, weights = tmp_path / "ink.safetensors", b"weights" * 1000
+    path.write_bytes((20).to_bytes(8, "little") + b"{" + b" " * 18 + b"}" + weights)
+    whole = hashlib.sha256(path.read_bytes()).hexdigest()
+    state = path.stat()
+    memory = tmp_path / "hashes.json"  # of when only whole files were hashed
+    memory.write_text(json.dumps({str(path): [state.st_mtime_ns, state.st_size, whole]}))
+    hashes = Hashes(memory, list, lambda: True, lambda: {"ink": path})
+    hashes.start()
+    hashes.look_again()
+    wait_until(lambda: hashes.of_lora("ink"))
+    hashes.close()
+    assert hashes.of_lora("ink") == (hashlib.sha256(weights).hexdigest(), whole)
+    assert hashes.of_lora("wool") == ()
+    assert json.loads(memory.read_text())[str(path)][2:] == [whole, hashlib.sha256(weights).hexdigest()]

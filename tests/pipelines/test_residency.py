@@ -16,6 +16,7 @@ from presets.metadata import read_request
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tests.checkpoints import save_folder, save_single_file, tiny_sd1
+from tests.loras import of_sd1, save_lora
 from tests.waiting import wait_until, workers
 
 HOUSE = TextToImage(prompt="a red house", seed=7, steps=2)
@@ -118,13 +119,20 @@ def test_a_new_worker_has_nothing_loaded_and_is_told_what_to_keep(engine):
     engine.keep("storybook", False)
 
 
-def test_a_picture_carries_the_hash_of_its_checkpoint_once_it_is_known(engine, checkpoints):
+def test_a_picture_carries_the_hashes_of_its_files_once_they_are_known(engine, checkpoints):
+    path = save_lora(checkpoints.parent, "ink", of_sd1(tiny_sd1()))
+    content = path.read_bytes()
+    weights = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    wait_until(lambda: [lora.hashes for lora in engine.loras() if lora.name == "ink"][0][:1] == (weights,))
     expected = hashlib.sha256((checkpoints / "one.safetensors").read_bytes()).hexdigest()
     wait_until(lambda: info(engine, "one").sha256 == expected)
-    (saved,) = engine.submit(TextToImage(prompt="", checkpoint="one", steps=1, width=64, height=64)).result()
+    asked = TextToImage(prompt="<lora:ink:0.5>", checkpoint="one", steps=1, width=64, height=64)
+    (saved,) = engine.submit(asked).result()
+    path.unlink()
     with Image.open(saved.path) as picture:
         assert f"Model hash: {expected[:10]}, Model: one" in picture.info["parameters"]
-    assert read_request(saved.path).record["hashes"] == {"checkpoint": expected}
+        assert f'Lora hashes: "ink: {weights[:12]}"' in picture.info["parameters"]
+    assert read_request(saved.path).record["hashes"] == {"checkpoint": expected, "lora:ink": weights}
 
 
 def test_equal_commands_wait_once_and_loads_that_wait_can_be_dropped():

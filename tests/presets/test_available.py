@@ -35,6 +35,8 @@ def test_a_lora_is_found_under_another_name_by_the_hash_that_its_trainer_noted()
     here = Available({}, ("styles/ink", "wool"), lora_hashes={"wool": ("0123456789ab" + "0" * 52, "ff" * 32)})
     assert here.lora("renamed", "0123456789ab") == here.lora("ink", "0x" + "FF" * 32) == "wool"
     assert here.lora("ink", "ba9876543210") == "styles/ink"
+    copies = Available({}, ("other", "wool"), lora_hashes=dict.fromkeys(("other", "wool"), ("01" * 32,)))
+    assert (copies.lora("Wool", "01" * 6), copies.lora("renamed", "01" * 6)) == ("wool", "other")
     assert isinstance(here.lora("renamed", "0123"), Missing)
 
 

@@ -11,8 +11,10 @@ from presets.available import Available
 from presets.exif import write_texts
 from presets.foreign import NoPicture, PictureInfo, read_info
 from presets.images import ImageRef
+from presets.infotext import parameters_text
 from presets.metadata import ENCODERS
 from presets.requests import ImageToImage, Inpaint, TextToImage
+from presets.upscale import Upscale
 
 HERE = Available({"Storybook": "", "dreamshaper_8": "879db523c3" + "0" * 54}, ("styles/ink", "wool"), ("sharp",))
 HOUSE = TextToImage(prompt="a house <lora:ink:0.5>", checkpoint="Storybook", seed=7, width=128, height=128)
@@ -63,6 +65,56 @@ def test_a1111_settings_are_put_into_our_terms():
         "hires_strength": 0.5,
     }
     assert found.ignored == {}
+
+
+PHOTO = ImageRef(sha256="0" * 64, width=512, height=512)
+STEPS = "a house\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 7, Size: 512x512, Denoising strength: 0.75, "
+
+
+def test_inpainting_of_a1111_goes_along_to_such_a_form_and_the_rest_is_told():
+    found = info(
+        parameters=f"{STEPS}Mask blur: 8, Inpaint area: Only masked, Masked area padding: 64, "
+        "Masked content: latent noise, Soft inpainting enabled: True, Soft inpainting schedule bias: 1, "
+        "Soft inpainting preservation strength: 0.5, Version: v1.10.1"
+    )
+    told = {"strength": 0.75, "feather_mask": 8, "area": "masked", "padding": 64, "content": "noise", "soft_mask": True}
+    assert (found.kind, found.beside) == ("inpaint", {**told, "invert_mask": False, "grow_mask": 0})
+    assert found.request and (found.request.kind, found.request.prompt) == ("text-to-image", "a house")
+    assert found.ignored == {"Soft inpainting schedule bias": "1", "Soft inpainting preservation strength": "0.5"}
+    assert found.settings["feather_mask"] == 8 and found.settings["seed"] == 7
+
+
+def test_sd_upscale_of_a1111_goes_along_to_upscale():
+    found = info(parameters=f"{STEPS}SD upscale overlap: 64, SD upscale upscaler: None, Version: v1.10.1")
+    expected = {"upscaler": "lanczos", "redraw_strength": 0.75, "redraw_tile": 512, "redraw_overlap": 0.125}
+    assert (found.kind, found.beside, found.ignored) == ("upscale", expected, {})
+    assert found.request and "width" not in found.restored
+    found = info(parameters=f"{STEPS}SD upscale overlap: 64, SD upscale upscaler: 4x, Face restoration: GFPGAN")
+    assert [missing.what for missing in found.missing] == ["upscaler", "face restorer"]
+
+
+def test_image_to_image_of_a1111_goes_along_with_its_rounds():
+    found = info(parameters=f"{STEPS}Final denoising strength: 0.3, Denoising curve: Lazy, Loops: 4, Version: v1.10.1")
+    expected = {"strength": 0.75, "final_strength": 0.3, "strength_curve": "lazy", "rounds": 4}
+    assert (found.kind, found.beside, found.ignored) == ("image-to-image", expected, {})
+    assert info(parameters=STEPS.replace("0.75", "7")).refused
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Inpaint(
+            image=PHOTO, prompt="a", mask=PHOTO, soft_mask=True, area="masked", padding=48, content="fill", steps=9
+        ),
+        Inpaint(image=PHOTO, prompt="a", mask=PHOTO, invert_mask=True, feather_mask=0, strength=0.4),
+        Upscale(image=PHOTO, prompt="a", redraw_strength=0.4, redraw_tile=256, redraw_overlap=0.25, upscaler="lanczos"),
+        ImageToImage(image=PHOTO, prompt="a", strength=0.4, rounds=3, final_strength=0.2, strength_curve="lazy"),
+    ],
+)
+def test_our_own_text_alone_tells_of_such_kinds_what_it_knows(request_):
+    found = info(parameters=parameters_text(request_))
+    assert (found.program, found.kind, found.ignored, found.refused) == ("Easel", request_.kind, {}, ())
+    assert found.beside and found.beside == {name: getattr(request_, name) for name in found.beside}
 
 
 def test_what_is_missing_is_named_with_its_hash_and_the_nearest():
@@ -336,12 +388,13 @@ def test_requests_that_name_pictures_are_exact_too(request_of_kind, encode):
     assert (found.request, found.refused, found.missing) == (request_of_kind, (), ())
 
 
-def test_our_own_checkpoint_is_found_by_its_hash_under_another_name():
+def test_our_own_files_are_found_by_their_hashes_under_other_names():
     digits = "879db523c3" + "0" * 54
-    record = {"hashes": {"checkpoint": digits}}
+    record = {"hashes": {"checkpoint": digits, "lora:ink": "ab" * 32}}
     own = io.BytesIO(ENCODERS[".png"](Image.new("RGB", (8, 8)), HOUSE, record))
-    found = read_info(own, Available({"renamed": digits}, ("ink",)))
+    found = read_info(own, Available({"renamed": digits}, ("wool",), lora_hashes={"wool": ("ab" * 32,)}))
     assert found.request and found.request.checkpoint == "renamed"
+    assert [lora.name for lora in found.request.all_loras] == ["wool"]
 
 
 def test_a_model_of_the_hub_is_not_missing():

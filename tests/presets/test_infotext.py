@@ -81,6 +81,14 @@ def test_the_text_is_taken_apart_as_a1111_does():
     )
 
 
+def test_the_hashes_of_loras_are_written_as_a1111_does_and_read():
+    request = TextToImage(prompt="a <lora:my.wool:1>", loras=[{"name": "a/ink, b"}, {"name": "gone"}])
+    text = parameters_text(request, {"lora:my.wool": "ab" * 32, "lora:a/ink, b": "cd" * 32})
+    assert ', Lora hashes: "a/ink b: cdcdcdcdcdcd, my.wool: abababababab", Version: ' in text
+    told = read(text)
+    assert told and told.lora_hashes == {"a/ink b": "cdcdcdcdcdcd", "my.wool": "abababababab"}
+
+
 @pytest.mark.parametrize("text", ["a house", "a house\nby: the sea, at: sunset", ""])
 def test_a_last_line_of_fewer_than_three_pairs_is_text(text):
     assert (parse(text).prompt, parse(text).pairs) == (text, {})

@@ -12,6 +12,7 @@ from presets.upscale import Upscale
 from tests.fake_engine import STORYBOOK, FakeInventory
 
 IMAGE = ImageRef(sha256="0" * 64, width=1000, height=600)
+SMALL = ImageRef(sha256="0" * 64, width=300, height=20)
 DRAWN = {"redraw_strength": 0.5}
 
 
@@ -43,6 +44,9 @@ def refused(**values):
         ({"redraw_overlap": 0.6}, "redraw_overlap", "E-TILE", "0 to 0.5"),
         ({"tile_control": "a" * 301}, "tile_control", "E-CONTROL-UNKNOWN", "at most 300"),
         ({"tile_control_weight": 3}, "tile_control_weight", "E-WEIGHT", "0 to 2"),
+        ({"face_restorer": "a" * 301}, "face_restorer", "E-FACE-RESTORER", "at most 300"),
+        ({"face_restorer": "x", "image": SMALL, "factor": 1}, "face_restorer", "E-FACE-RESTORER", "300 × 20 pixels"),
+        ({"face_strength": -0.1}, "face_strength", "E-STRENGTH", "0 to 1"),
         ({"keep_colours": 1}, "keep_colours", "E-API-ARGS", "boolean"),
         ({"prompt": "(a:99)"}, "prompt", "E-WEIGHT", ""),
         (
@@ -93,7 +97,8 @@ def test_it_survives_json_and_needs_no_checkpoint():
 def test_without_a_strength_no_checkpoint_is_asked_for_anything():
     plain = Upscale(image=IMAGE, checkpoint="gone", sampler="LCM", schedule="karras").settled(FakeInventory(None))
     assert (plain.checkpoint_used, plain.tile_drawing(), parameters_text(plain)) == ("", None, "")
-    assert plain.without_effect >= {"prompt", "steps", "seed", "redraw_tile"} and "factor" not in plain.without_effect
+    assert plain.without_effect >= {"prompt", "steps", "seed", "redraw_tile", "face_strength"}
+    assert "factor" not in plain.without_effect
 
 
 def test_what_is_drawn_anew_is_settled_to_the_last_detail():
@@ -117,3 +122,5 @@ def test_a1111s_text_tells_it_as_its_script_does():
     text = parameters_text(request)
     assert text.startswith("a house\nSteps: 20, ") and "Size: 128x128, " in text
     assert "Denoising strength: 0.3, " in text and "SD upscale overlap: 32, SD upscale upscaler: Lanczos" in text
+    with_faces = request.model_copy(update={"face_restorer": "GFPGANv1.4"})
+    assert ", Face restoration: GFPGANv1.4, " in parameters_text(with_faces) and "Face" not in text
