@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> int:
     from pipelines.engine.local import LocalEngine
     from pipelines.engine.store import open_store
+    from pipelines.engine.zero import lender_of
     from presets import entrance, installation
 
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
@@ -52,7 +53,8 @@ def _run(arguments: Arguments) -> int:
     is_page = arguments.kind is None and arguments.picture is None and not arguments.lists_preprocessors
     if is_page:
         entrance.check(settings)
-    engine = LocalEngine(settings, store=open_store(settings.jobs) if is_page else None)
+    lender = lender_of(settings) if is_page else None
+    engine = LocalEngine(settings, store=open_store(settings.jobs) if is_page else None, lender=lender)
     if arguments.picture is not None:
         return tell_of_picture(engine, arguments)
     if arguments.lists_preprocessors:

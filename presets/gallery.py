@@ -75,20 +75,31 @@ class Gallery:
         content = encode_png(image, request, {**record, "created": created})
 
         def announce(path: Path) -> None:
-            if owner:
-                with suppress(sqlite3.Error, OSError):  # a picture that is nobody's is better than none
-                    self._marks.own(identifier_of(path), owner)
+            self._own(path, owner)
 
         try:
             path = gallery_files.write(self.root, content, created, request.file_mark, announce)
         except OSError as error:
             raise PictureNotSaved(error) from error
-        picture = Picture(identifier_of(path), path, created, image.width, image.height, request)
+        self._list(Picture(identifier_of(path), path, created, image.width, image.height, request))
+        return path
+
+    def take_in(self, path: Path, *, owner: str = "") -> None:
+        """List the picture that a `FilesOnly` saved at `path`, as `owner`'s."""
+        self._own(path, owner)
+        if picture := gallery_files.read(path):
+            self._list(picture)
+
+    def _own(self, path: Path, owner: str) -> None:
+        if owner:
+            with suppress(sqlite3.Error, OSError):  # a picture that is nobody's is better than none
+                self._marks.own(identifier_of(path), owner)
+
+    def _list(self, picture: Picture) -> None:
         try:
             self._index.use(lambda index: insert(index, picture))
         except (sqlite3.Error, OSError):
             self._index.mark_stale()  # the file is safe; the next use of the index, in whatever process, finds it
-        return path
 
     def recent(self, limit: int = 50, *, owner: str | None = None) -> list[Picture]:
         """Pictures, the newest first."""
@@ -230,6 +241,17 @@ class Gallery:
             return None
         on = tuple(boards.split("\n")) if boards else ()
         return Picture(identifier_of(path), path, created, width, height, known, bool(starred), on, deleted)
+
+
+class FilesOnly(Gallery):
+    """A gallery for a process that was forked, in which SQLite must not be used: what it adds is a file, until another
+    process takes it in."""
+
+    def _own(self, path: Path, owner: str) -> None:
+        pass
+
+    def _list(self, picture: Picture) -> None:
+        pass
 
 
 def _is_removed(path: Path) -> bool:

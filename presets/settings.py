@@ -49,6 +49,11 @@ def _path_under_a_host(path: str) -> str:
     return path
 
 
+def is_on_zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space, as such a one says in its environment."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 RootPath = Annotated[str, AfterValidator(_path_under_a_host)]
 Folder = Annotated[Path, AfterValidator(_expanded)]
 
@@ -184,6 +189,13 @@ class Settings(BaseSettings):
     )
     trash_hours: float = Field(
         default=24.0, ge=0, description="Hours after which deleted pictures are removed for good."
+    )
+    zero_gpu: bool = Field(
+        default_factory=is_on_zero_gpu,
+        description="Have a GPU lent for each job, as Hugging Face's ZeroGPU Spaces do, on which it is on unless set.",
+    )
+    zero_gpu_seconds: int = Field(
+        default=120, ge=20, le=3600, description="Seconds that ZeroGPU is asked to lend its GPU for one job, at most."
     )
     in_process: bool = Field(default=False, description="Run the worker as a thread of the web process.")
     offline: bool = Field(default=False, description="Never ask the Hugging Face Hub.")

@@ -18,7 +18,7 @@ _PAGE_ONLY = frozenset(
         *("host", "port", "root_path", "trusted_hosts", "share", "mcp", "manage_models"),
         *("auth", "auth_file", "sign_in", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password"),
         *("user_limit", "work_limit", "left_jobs", "patience", "shutdown_grace"),
-        *("private_gallery", "trash_hours"),
+        *("private_gallery", "trash_hours", "zero_gpu", "zero_gpu_seconds"),
     }
 )
 """Settings that mean nothing to a subcommand."""

@@ -12,6 +12,8 @@ STATUSES = {
     "E-BODY-LARGE": 413,
     "E-ORIGIN": 403,
     "E-QUOTA": 429,
+    "E-GPU-QUOTA": 429,
+    "E-GPU": 503,
     "E-BUSY": 503,
     "E-INTERNAL": 500,
     "E-WORKER": 500,

@@ -18,6 +18,11 @@ PROBLEMS_SHOWN = 50
 
 def memory(report: MemoryReport) -> str:
     """A bar for each tier: how much of its budget each model takes."""
+    if report.lent:
+        return markup.notice(
+            "ZeroGPU lends a GPU to each job and takes it back. A job loads what it needs, and finds it there if the "
+            "one before it has just left; between jobs nothing can be loaded, kept or unloaded."
+        )
     if not report.tiers:
         return markup.notice("What is in memory is shown here once the engine is ready.")
     return "".join(_tier(tier, [part for part in report.residents if part.tier == tier.name]) for tier in report.tiers)

@@ -79,14 +79,16 @@ class Parts:
             + other_models.controls(engine.controls())
             + other_models.controls(engine.ip_adapters(), "IP-Adapter"),
             self.problems: model_tables.problems(engine.problems()),
-            **self._buttons_for(chosen, status),
+            **self._buttons_for(chosen, status, lent=engine.memory().lent),
         }
 
-    def _buttons_for(self, chosen: ModelInfo | None, status: EngineStatus) -> Updates:
+    def _buttons_for(self, chosen: ModelInfo | None, status: EngineStatus, *, lent: bool) -> Updates:
         if not self.buttons:
             return {}
         loaded = chosen is not None and chosen.residence != "disk"
         kept = chosen is not None and chosen.kept
+        if lent:
+            return {button: gr.update(visible=name == "rescan") for name, button in self.buttons.items()}
         return {
             self.buttons["load"]: gr.update(interactive=chosen is not None and not loaded and not status.loading),
             self.buttons["stop"]: gr.update(visible=status.loading is not None),

@@ -27,6 +27,7 @@ from tabs.picture_files import OnlyPictures
 from tabs.root_path import UnderRootPath
 from tabs.signing_in import SignedInOnly
 from tabs.upload_limits import WholeUploads
+from tabs.visitors import VisitorsRequest
 
 WAITING_EVENTS = 200
 """Page events that may wait at once, for one of those that run to end; jobs wait in the engine."""
@@ -124,6 +125,7 @@ def _middleware(
         Middleware(OnlyPictures, folder=pictures, is_private=is_gallery_private(settings)),
         Middleware(WholeUploads),
         Middleware(OwnerCookie),
+        *([Middleware(VisitorsRequest)] if settings.zero_gpu else []),
     ]
 
 

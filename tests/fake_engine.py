@@ -89,7 +89,7 @@ class FakeEngine:
     `problems` answers, `adapters` what `loras` does, `followers` what `controls` does,
     `stylers` what `ip_adapters` does. A model is loaded at once when
     it is asked for; while `load_gate` is given and not set, it is still being loaded. `load_failure` is the notice of a
-    load that fails.
+    load that fails. While it is `lent`, nothing is kept in memory.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class FakeEngine:
         self._cancelled: set[str] = set()
         self.load_gate: threading.Event | None = None
         self.load_failure = ""
+        self.lent = False
         self.loading: Loading | None = None
         self.notice = ""
         self.loaded: list[str] = []
@@ -219,7 +220,7 @@ class FakeEngine:
             for name in self.loaded
         )
         used = Tier(name="ram", used_bytes=sum(sizes[name] for name in self.loaded), budget_bytes=100_000_000)
-        return MemoryReport(tiers=(used,), residents=residents)
+        return MemoryReport(lent=True) if self.lent else MemoryReport(tiers=(used,), residents=residents)
 
     def load(self, name: str) -> None:
         self._check(name)

@@ -14,6 +14,7 @@ import pytest
 from presets.requests import TextToImage
 from presets.settings import Settings
 from tabs.copy_as import snippets
+from tests.javascript import printed
 from tests.pixels import pixels
 from tests.proxies import behind_nginx
 from tests.served import connected, served
@@ -79,6 +80,17 @@ def test_what_copy_as_writes_works_through_the_proxy(proxied: str, tmp_path: Pat
     (tmp_path / "x.png").write_bytes(httpx.get(httpx.URL(proxied).join(job["pictures"][0]["url"])).content)
     copied = json.loads(done.stdout.splitlines()[-1].replace("'", '"'))
     assert np.array_equal(pixels(copied), pixels([tmp_path / "x.png"]))
+
+
+def test_the_javascript_client_draws_through_the_proxy_and_gets_its_picture(proxied: str, tmp_path: Path):
+    asked = TextToImage(prompt="a red house", steps=2, seed=7)
+    (picture,) = re.findall(r"https?://[^'\"\s]+", printed(snippets(asked, proxied)["JavaScript"]))
+    assert picture.startswith(proxied)
+    job = httpx.post(f"{proxied}api/jobs?wait=100", json=HOUSE, timeout=100).json()
+    drawn = [picture, str(httpx.URL(proxied).join(job["pictures"][0]["url"]))]
+    for name, address in zip("ab", drawn, strict=True):
+        (tmp_path / name).write_bytes(httpx.get(address).content)
+    assert np.array_equal(pixels([tmp_path / "a"]), pixels([tmp_path / "b"]))
 
 
 def test_pages_of_other_sites_are_refused_through_the_proxy_whatever_they_claim(proxied: str):

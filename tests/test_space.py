@@ -24,8 +24,8 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parent.parent
 NAME = "owner-easel.hf.space"
 OWN = {"presets", "pipelines", "tabs"}
-EXTRAS = {"mcp", "torchao", "bitsandbytes"}
-"""Packages that only a setting needs which is off."""
+EXTRAS = {"mcp", "torchao", "bitsandbytes", "spandrel_extra_arches", "spaces"}
+"""Packages that are asked for where they are missed, and one that ZeroGPU Spaces have by themselves."""
 
 
 def front_matter(name: str) -> str:

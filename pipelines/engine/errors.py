@@ -37,6 +37,9 @@
     +-- OutOfMemory           does not fit on the device               E-MEMORY
     +-- ProgramDied           the whole program did, again and again   E-WORKER
     +-- WorkerDied            the worker process ended during the job  E-WORKER
+    +-- GpuTaken              ZeroGPU ended the job                    E-WORKER
+    +-- NoGpuLent             ZeroGPU lends no GPU for the job         E-GPU, E-GPU-QUOTA
+    +-- NothingKept           no models to load where the GPU is lent  E-GPU
     +-- Busy                  the queue is full                        E-BUSY
     +-- TooManyJobs           one user's jobs fill their share of it   E-QUOTA
     +-- TooMuchWork           one user had drawn enough for an hour    E-QUOTA
@@ -355,6 +358,37 @@ class WorkerDied(UserError):
         super().__init__(
             f"The worker process {ended} during this job (exit code {exit_code}).{hint} "
             "It was tried twice; please send the job again."
+        )
+
+
+class GpuTaken(UserError):
+    """Twice, before another picture was made; it had been lent for `seconds`."""
+
+    code = "E-WORKER"
+
+    def __init__(self, seconds: int):
+        super().__init__(
+            f"ZeroGPU ended this job, for which it had lent a GPU for {seconds} seconds, before a picture was made. "
+            "It was tried twice; choose fewer steps or a smaller size or model, or send the job again."
+        )
+
+
+class NoGpuLent(UserError):
+    """`reason` is ZeroGPU's own sentence; `is_quota` where the visitor has used up what is his."""
+
+    code = "E-GPU"
+
+    def __init__(self, reason: str, *, is_quota: bool = False):
+        super().__init__(f"ZeroGPU lends no GPU: {reason}", code="E-GPU-QUOTA" if is_quota else None)
+
+
+class NothingKept(UserError):
+    code = "E-GPU"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "ZeroGPU lends a GPU to each job, which loads its models by itself; between jobs none is loaded, kept or "
+            "unloaded."
         )
 
 

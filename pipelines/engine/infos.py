@@ -53,13 +53,15 @@ class Tier(BaseModel):
 
 
 class MemoryReport(BaseModel):
-    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory."""
+    """Which models are where. Sent by the worker whenever it changes. `loras` names those in main memory. Where the GPU
+    is `lent` for each job, nothing can be loaded, kept or unloaded between jobs."""
 
     model_config = ConfigDict(frozen=True)
 
     tiers: tuple[Tier, ...] = ()
     residents: tuple[Resident, ...] = ()
     loras: tuple[str, ...] = ()
+    lent: bool = False
 
 
 class LoraInfo(BaseModel):

@@ -136,7 +136,8 @@ class Job:
 
     `owner` is whose it is, by a secret of theirs; empty for the program's own. A job that is not `kept` is dropped if
     it still waits some time after the last who watched it (by `stream`) has left. Times in seconds since 1970; `tries`
-    counts how often it was begun since it last saved a picture. Only the engine changes any of these.
+    counts how often it was begun since it last saved a picture. `visitor` is what tells ZeroGPU whose quota it takes,
+    until it has ended; it is written nowhere. Only the engine changes any of these.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         self.tries = 0
+        self.visitor: Mapping[str, str] = {}
         self.place = 0
         """Its number among its owner's jobs, which wait in the order of these."""
         self.is_cancelled = False
@@ -230,6 +232,7 @@ class Job:
             self._events.append(event)
             if self.done:
                 self._drop_previews()
+                self.visitor = {}
             self._changed.notify_all()
             listeners = tuple(self._listeners)
         for listener in listeners:

@@ -44,14 +44,14 @@ _log = logging.getLogger("easel.jobs")
 class Ledger:
     """Not safe between threads by itself: the engine calls it under its lock, but for `find` and `of`."""
 
-    def __init__(self, store: JobStore):
+    def __init__(self, store: JobStore, costs: Costs | None = None):
         self.line = Line()
         self.running: dict[str, Job] = {}
         """The job that runs; several, by identifier, where they are drawn at once."""
         self.tally = Tally()
         self.is_durable = store.is_durable
         self._store = store
-        self._costs = Costs()
+        self._costs = costs or Costs()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
         self._cut_off: set[str] = set()
@@ -258,6 +258,10 @@ class Ledger:
         self.line, self.running = Line(), {}
         return jobs
 
+    def expected(self, job: Job) -> float | None:
+        """The seconds that it will take; None where that cannot be told."""
+        return self._costs.expected(job.request)
+
     def _seconds_before(self, job: Job) -> float | None:
         return next((seconds for _, other, seconds in self._order() if other is job), None)
 
@@ -266,14 +270,14 @@ class Ledger:
         seconds = self._seconds_left()
         for position, job in enumerate(self.line, start=1):
             yield position, job, seconds
-            expected = self._costs.expected(job.request) if position < ESTIMATED_PLACES else None
+            expected = self.expected(job) if position < ESTIMATED_PLACES else None
             seconds = None if seconds is None or expected is None else seconds + expected
 
     def _seconds_left(self) -> float | None:
         """Until what runs has ended."""
         if self.current is None:
             return 0.0
-        expected = self._costs.expected(self.current.request)
+        expected = self.expected(self.current)
         elapsed = time.time() - (self.current.started or time.time())
         return None if expected is None else max(0.0, expected * len(self.running) - elapsed)
 
@@ -281,7 +285,8 @@ class Ledger:
         """`event` with the seconds that the job waited, once it is known what such jobs take."""
         total = event.timings.get("total")
         if total and job.id not in self._cut_off:
-            self._costs.learn(job.request, total / event.together)
+            loading = sum(saved.timings.get("load", 0.0) for saved in job.saved)
+            self._costs.learn(job.request, total / event.together, loading)
         if job.started is None:
             return event
         return event.model_copy(update={"timings": {**event.timings, "queue": round(job.started - job.created, 4)}})

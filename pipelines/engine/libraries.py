@@ -13,17 +13,28 @@ def prepare_libraries(policy: Policy, settings: Settings) -> None:
     """Import torch, transformers and diffusers for this policy. To be called in the worker before anything else
     imports diffusers.
 
-    Where xformers is not used it is hidden: diffusers would import it for nothing (1 to 2 seconds, and warnings of
-    its compiled part on CPUs). `None` in `sys.modules` is Python's own way to say that a module cannot be imported.
+    Where xformers is not used it is hidden.
     """
-    if not policy.xformers_dtypes and "xformers" not in sys.modules:
-        sys.modules["xformers"] = None  # type: ignore[assignment]
-    _set_environment(settings)
-    warnings.simplefilter("ignore", FutureWarning)
+    if not policy.xformers_dtypes:
+        hide_xformers()
+    import_libraries(settings)
 
     import torch
 
     torch.set_num_threads(policy.threads)
+
+
+def hide_xformers() -> None:
+    """Have diffusers not import it, unless it is there already: that costs 1 to 2 seconds, and warnings of its compiled
+    part on CPUs. `None` in `sys.modules` is Python's own way to say that a module cannot be imported."""
+    if "xformers" not in sys.modules:
+        sys.modules["xformers"] = None  # type: ignore[assignment]
+
+
+def import_libraries(settings: Settings) -> None:
+    """Import torch, transformers and diffusers. Touches no device."""
+    _set_environment(settings)
+    warnings.simplefilter("ignore", FutureWarning)
 
     import diffusers
     import transformers

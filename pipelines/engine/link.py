@@ -1,4 +1,5 @@
-"""The worker as the engine sees it: a process of its own or a thread, and messages down and up (see worker.py)."""
+"""The worker as the engine sees it: a process, a thread, or GPUs that are lent, and messages down and up
+(see worker.py)."""
 
 import json
 import logging
@@ -9,7 +10,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from pipelines.engine import worker
+from pipelines.engine import worker, zero
 from presets.settings import Settings
 
 EXIT_SECONDS = 5
@@ -22,10 +23,11 @@ class Link:
     """At most one worker at a time. `connection` is where its messages come, None while there is none. Any thread may
     send; all else is the supervisor's."""
 
-    def __init__(self, settings: Settings, runners: str):
+    def __init__(self, settings: Settings, runners: str, lender: zero.Lender | None = None):
         self.connection: Connection | None = None
         self._settings = settings
         self._runners = runners
+        self._lender = lender
         self._process: BaseProcess | None = None
         self._sending = threading.Lock()
 
@@ -33,7 +35,10 @@ class Link:
         """Start a worker. Raises `OSError`."""
         here, there = multiprocessing.Pipe()
         arguments = (there, self._settings, self._runners)
-        if self._settings.in_process:
+        if self._lender:
+            lending = (there, self._lender)
+            threading.Thread(target=zero.thread_main, args=lending, name="easel-zero", daemon=True).start()
+        elif self._settings.in_process:
             threading.Thread(target=worker.thread_main, args=arguments, name="easel-worker", daemon=True).start()
         else:
             spawn = multiprocessing.get_context("spawn")

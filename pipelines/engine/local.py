@@ -15,7 +15,8 @@ from pipelines.engine.annotators import Annotators
 from pipelines.engine.batches import Batches
 from pipelines.engine.catalog import STARTER_NAME, catalog_of
 from pipelines.engine.control_files import ControlFiles
-from pipelines.engine.errors import Busy, TooManyJobs, WorkerDied
+from pipelines.engine.costs import Costs
+from pipelines.engine.errors import Busy, GpuTaken, NothingKept, TooManyJobs, WorkerDied
 from pipelines.engine.face_restorer_files import FaceRestorerFiles
 from pipelines.engine.hashes import Hashes
 from pipelines.engine.inventory import Inventory
@@ -43,6 +44,7 @@ from pipelines.engine.residency import Command, Residency
 from pipelines.engine.store import JobNotWritten, JobStore
 from pipelines.engine.tokens import TokenCounter
 from pipelines.engine.upscaler_files import UpscalerFiles
+from pipelines.engine.zero import Lender, guessed_seconds
 from presets.errors import UserError
 from presets.gallery import Gallery
 from presets.infotext import lora_key
@@ -76,15 +78,22 @@ STARTER_NOTE = (
 
 
 class LocalEngine:
-    """An `Engine` (see jobs.py) with one worker: a process of its own, or a thread with `settings.in_process`.
+    """An `Engine` (see jobs.py) with one worker: a process of its own, a thread with `settings.in_process`, or GPUs
+    that are lent for each job (see zero.py).
 
     `start()` returns at once; jobs may be submitted before the worker is ready. One supervisor thread owns the
     worker: it hands out jobs, passes events on, and replaces a worker that died.
     """
 
-    def __init__(self, settings: Settings, runners: str = "pipelines.runners:RUNNERS", store: JobStore | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        runners: str = "pipelines.runners:RUNNERS",
+        store: JobStore | None = None,
+        lender: Lender | None = None,
+    ):
         """Jobs are written down in `store`, and those that it holds are taken up; without one they end with the
-        program."""
+        program. With a `lender` they are drawn on GPUs that it lends."""
         self.inputs = Inputs(settings.inputs)
         self.styles = Styles(settings.presets / "styles.toml")
         self._settings = settings
@@ -103,7 +112,8 @@ class LocalEngine:
         self._state: State = "starting"
         self._detail = "Loading PyTorch and diffusers…"
         store = store or JobStore()
-        self._ledger = Ledger(store)
+        self._lender = lender
+        self._ledger = Ledger(store, Costs(guessed_seconds if lender else None))
         self._ledger.restore(self._cancel, self._detail)
         self._gallery = Gallery(settings.pictures)
         self._allowance = Allowance(settings.work_limit)
@@ -111,7 +121,7 @@ class LocalEngine:
         self._failed_starts = 0
         self._ended: UserError | None = None
         self._residency = Residency()
-        self._batches = Batches(settings.batch_limit)
+        self._batches = Batches(1 if lender else settings.batch_limit)
         self._together: dict[str, tuple[AnyRequest, int]] = {}
         """What was handed out to be drawn at once, by its first job."""
         self._hashes = Hashes(settings.home / "hashes.json", self._catalog.list, self._is_idle, self._loras.paths)
@@ -120,7 +130,7 @@ class LocalEngine:
         self._next_tick = 0.0
         self._wake_reader, self._wake_writer = multiprocessing.Pipe(duplex=False)
         self._woken = threading.Event()
-        self._link = Link(settings, runners)
+        self._link = Link(settings, runners, lender)
         self._supervisor = threading.Thread(target=self._supervise, name="easel-supervisor", daemon=True)
 
     def start(self) -> "LocalEngine":
@@ -134,6 +144,7 @@ class LocalEngine:
     def submit(self, request: AnyRequest, *, owner: str = "", kept: bool = True) -> Job:
         resolved = self._resolve(request)
         job = Job(resolved, self._cancel, owner=owner, kept=kept)
+        job.visitor = self._lender.visitor() if self._lender else {}
         with self._lock:
             self._check_room(owner)
             self._allowance.spend(job)
@@ -286,6 +297,8 @@ class LocalEngine:
         self._ask(Command("unload", name))
 
     def _ask(self, command: Command) -> None:
+        if self._lender:
+            raise NothingKept
         with self._lock:
             if self._ended is not None:
                 raise self._ended.with_traceback(None)
@@ -299,7 +312,7 @@ class LocalEngine:
         with suppress(UserError):
             model = self._catalog.find(name)
             with self._lock:
-                if model.path is not None and self._state == "ready":
+                if model.path is not None and self._state == "ready" and not self._lender:
                     self._link.send({"do": "read_ahead", "model": model.name})
 
     def close(self, grace: float = 0.0) -> None:
@@ -415,7 +428,14 @@ class LocalEngine:
             "first": len(job.saved),
             "waited": (job.started or job.created) - job.created,
             "owner": job.owner,
+            **({"terms": self._terms(job)} if self._lender else {}),
         }
+
+    def _terms(self, job: Job) -> dict[str, object]:
+        """By which a GPU is lent for the pictures that the job still lacks."""
+        missing = 1 - len(job.saved) / job.request.picture_count
+        drawing = (self._ledger.expected(job) or 0.0) * missing
+        return {"drawing": drawing, "checkpoint": job.request.checkpoint_used, "visitor": dict(job.visitor)}
 
     def _hashes_of(self, request: AnyRequest) -> dict[str, str]:
         """Those known of the files that a request takes; of a LoRA the one that A1111 goes by."""
@@ -433,7 +453,7 @@ class LocalEngine:
     def _read_next_ahead(self) -> None:
         """Have the checkpoint of the next job read while another one's draws."""
         following, current = next(iter(self._ledger.line), None), self._ledger.current
-        if not following or not current:
+        if not following or not current or self._lender:
             return
         name = following.request.checkpoint_used
         if name and name != current.request.checkpoint_used:
@@ -463,7 +483,9 @@ class LocalEngine:
     def _note(self, message: Mapping[str, Any]) -> None:
         """Take what the worker tells of its models."""
         with self._lock:
-            if "memory" in message:
+            if "lost" in message:
+                self._ledger.put_back(GpuTaken(message["lost"]), "ZeroGPU ended this job; it is begun once more.")
+            elif "memory" in message:
                 self._residency.report(message["memory"])
             elif "pays" in message:
                 self._note_batch(message["job"], message["pays"])

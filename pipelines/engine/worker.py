@@ -30,7 +30,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -43,19 +43,17 @@ from pipelines.engine import peak_memory
 from pipelines.engine.catalog import catalog_of
 from pipelines.engine.errors import Cancelled, Withheld
 from pipelines.engine.jobs import (
-    EVENT,
     LAST_EVENTS,
     Event,
     Failed,
     Finished,
     Loading,
     MemoryReport,
-    Progress,
     Saved,
     Stopped,
 )
+from pipelines.engine.messages import Inbox, Outbox
 from pipelines.engine.out_of_memory import Shortage, is_out_of_memory, shortage
-from pipelines.engine.pace import Pace
 from presets.control_pictures import ControlPictures
 from presets.errors import UserError
 from presets.gallery import Gallery
@@ -76,10 +74,6 @@ ATTEMPTS = 5
 
 LEAVE_SECONDS = 5
 """Beyond the grace of a program that is told to end, until a worker that was told the same ends by itself."""
-
-PROGRESS_INTERVAL = 0.2
-"""Seconds between two steps that are told of, beside the first and last of a picture and those with a preview: who
-watches takes from the processor that draws."""
 
 SPINS = "50000"
 """Rounds that an OpenMP thread (of GCC's library, which PyTorch uses on Linux) waits busily for the others, before it
@@ -130,7 +124,7 @@ def serve(connection: Connection, settings: Settings, runners: str, hung_up: Cal
     thread of its own, where the other side has gone without a word: a next program may begin the same job at any
     moment, and needs the device.
     """
-    inbox = _Inbox(connection, hung_up)
+    inbox = Inbox(connection, hung_up)
     try:
         worker = Worker(settings, runners)
     except UserError as error:  # a setting that this machine cannot follow: trying again would not help
@@ -138,128 +132,36 @@ def serve(connection: Connection, settings: Settings, runners: str, hung_up: Cal
         inbox.wait_for_close()
         return
     threading.Thread(target=worker.read_ahead, args=(inbox.ahead,), name="easel-read-ahead", daemon=True).start()
-    line = _Line(inbox, worker)
-    line.tell_memory()
+    outbox = Outbox(inbox.tell, worker.memory)
+    outbox.tell_memory()
     inbox.tell({"ready": worker.device})
     for message in inbox.requests():
         job, is_cancelled = message["job"], inbox.cancel_check(message["job"])
         if message["do"] == "run":
-            worker.run(message, line.sender(job), is_cancelled)
+            worker.run(message, outbox.sender(job), is_cancelled)
         elif message["do"] == "run_together":
-            _run_together(worker, message, line, inbox)
+            _run_together(worker, message, outbox, inbox)
         else:
-            line.done(job, worker.obey(message, line.loading, is_cancelled))
+            outbox.done(job, worker.obey(message, outbox.loading, is_cancelled))
         inbox.forget(job)
 
 
-def _run_together(worker: "Worker", message: Mapping[str, Any], line: "_Line", inbox: "_Inbox") -> None:
+def _run_together(worker: "Worker", message: Mapping[str, Any], outbox: Outbox, inbox: Inbox) -> None:
     runs = message["runs"]
     checks = [inbox.cancel_check(run["job"]) for run in runs]
 
     def tell(pays: bool | None) -> None:
         inbox.tell({"pays": pays, "job": message["job"]})
 
-    worker.run_together(runs, [line.sender(run["job"]) for run in runs], checks, tell, trial=message["trial"])
+    worker.run_together(runs, [outbox.sender(run["job"]) for run in runs], checks, tell, trial=message["trial"])
     for run in runs:
         inbox.forget(run["job"])
-
-
-class _Inbox:
-    """Reads messages in a thread of its own, so that a cancel arrives while a job runs.
-
-    `ahead` holds the names of models that are to be read ahead.
-    """
-
-    def __init__(self, connection: Connection, hung_up: Callable[[], None]):
-        self._connection = connection
-        self._hung_up = hung_up
-        self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._cancelled: set[str] = set()
-        self._closed = False
-        self.ahead: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="easel-inbox", daemon=True).start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                message = json.loads(self._connection.recv_bytes())
-            except (EOFError, OSError):
-                self._hung_up()
-                break
-            if message["do"] == "close":
-                break
-            if message["do"] == "cancel":
-                self._cancelled.add(message["job"])
-            elif message["do"] == "read_ahead":
-                self.ahead.put(message["model"])
-            else:
-                self._requests.put(message)
-        self._closed = True
-        self._requests.put(None)
-
-    def requests(self) -> Iterator[dict[str, Any]]:
-        """The messages that ask for a run or about a model, as they come, until the other side closes."""
-        while (message := self._requests.get()) is not None:
-            yield message
-
-    def wait_for_close(self) -> None:
-        for _ in self.requests():
-            pass
-
-    def cancel_check(self, job: str) -> Callable[[], bool]:
-        return lambda: self._closed or job in self._cancelled
-
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message up. Where nobody listens any more, whatever runs is cancelled."""
-        try:
-            self._connection.send_bytes(json.dumps(message).encode())
-        except OSError:
-            self._closed = True
-
-    def forget(self, job: str) -> None:
-        self._cancelled.discard(job)
-
-
-class _Line:
-    """What goes up from a worker: events, and the memory's state wherever it has changed."""
-
-    def __init__(self, inbox: _Inbox, worker: "Worker"):
-        self._inbox = inbox
-        self._worker = worker
-        self._last: MemoryReport | None = None
-
-    def sender(self, job: str) -> Callable[[Event], None]:
-        pace = Pace(PROGRESS_INTERVAL)
-
-        def send(event: Event) -> None:
-            if isinstance(event, Progress) and not (event.preview or event.step in (1, event.steps) or pace.due()):
-                return
-            if isinstance(event, LAST_EVENTS) or (isinstance(event, Progress) and event.step == 1):
-                self.tell_memory()
-            self._inbox.tell({"job": job, "event": EVENT.dump_python(event, mode="json")})
-
-        return send
-
-    def loading(self, event: Event) -> None:
-        """Take what is reported while a model is loaded by command."""
-        if isinstance(event, Loading):
-            self._inbox.tell({"loading": event.model_dump(mode="json")})
-
-    def done(self, command: str, notice: str) -> None:
-        self.tell_memory()
-        self._inbox.tell({"done": command, "notice": notice})
-
-    def tell_memory(self) -> None:
-        report = self._worker.memory()
-        if report != self._last:
-            self._last = report
-            self._inbox.tell({"memory": report.model_dump(mode="json")})
 
 
 class Worker:
     """What a device has: its policy, its models, its gallery. Runs one request at a time on the calling thread."""
 
-    def __init__(self, settings: Settings, runners: str):
+    def __init__(self, settings: Settings, runners: str, gallery: Gallery | None = None):
         from pipelines.engine import libraries, policy
 
         hidden = {"preview_interval": 0.0} if settings.safety_checker else {}  # previews would show what is withheld
@@ -277,7 +179,7 @@ class Worker:
         self._safety = SafetyChecker(settings.model_roots) if settings.safety_checker else None
         self._models = PipelineManager(catalog_of(settings), self._policy, settings)
         self._conditioner = Conditioner(embeddings=Embeddings(catalog_of(settings)))
-        self._gallery = Gallery(settings.pictures)
+        self._gallery = gallery or Gallery(settings.pictures)
         self._inputs = Inputs(settings.inputs)
         self._control_pictures = ControlPictures(settings.control_pictures)
 

@@ -143,3 +143,10 @@ def test_where_visitors_may_not_manage_models_they_can_still_look(engine: FakeEn
     assert "model-load" in identifiers[0] - identifiers[1]
     assert "models-table" in identifiers[0] & identifiers[1]
     assert len(pages[0].fns) == len(pages[1].fns) + 5 + 6 * len(KINDS)  # those of each kind's own presets
+
+
+def test_where_the_gpu_is_lent_the_tab_says_so_and_has_no_dead_buttons(engine: FakeEngine, parts: Parts):
+    engine.lent = True
+    shown = parts.shown(engine, "storybook")
+    assert "ZeroGPU lends a GPU to each job" in shown[parts.memory]
+    assert [name for name, button in parts.buttons.items() if shown[button]["visible"]] == ["rescan"]
