@@ -2,7 +2,8 @@
 
     python -m training.make_thumbnails [KIND ...]
 
-Draws each preset for what ships or that needs no weights at all, and puts a WebP of 128 pixels beside its file.
+Draws each preset for what ships or that needs no weights at all, and puts a WebP of 128 pixels beside its file; those
+for other checkpoints as the starter can show what they do (`stand_ins.py`), if it can.
 Presets of kinds that are given a picture are given what the first one of text to image draws, with a mask over its
 middle unless they extend it. Control units are given its outlines, as a drawing on paper where they are to be inverted,
 or the picture itself where they look for outlines of their own. Of a picture made larger a part is shown, its left
@@ -11,6 +12,7 @@ half as it was.
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from presets.preprocessors import PREPROCESSORS
 from presets.requests import KINDS
 from presets.settings import Settings
 from presets.upscale_fields import RESAMPLERS
+from training.stand_ins import STAND_INS
 
 SHIPPED = {"storybook", "storybook-x2", *RESAMPLERS}
 GIVEN = ("text-to-image", "01-house")
@@ -35,9 +38,13 @@ MASKED = 0.08, 0.2, 0.95, 0.9
 
 
 def drawable(kinds: list[str]) -> list[Preset]:
-    """Built-in presets for what ships, and those that need no weights."""
+    """Built-in presets for what ships, those that need no weights, and those that the starter can show."""
     presets = [preset for kind in kinds for preset in Library().presets(kind)]
-    return [preset for preset in presets if _made_with(preset) in SHIPPED or _is_plain(preset)]
+    return [preset for preset in presets if _made_with(preset) in SHIPPED or _is_plain(preset) or _stand_in(preset)]
+
+
+def _stand_in(preset: Preset) -> Mapping[str, Any]:
+    return STAND_INS.get((preset.kind, preset.name), {})
 
 
 def _made_with(preset: Preset) -> object:
@@ -53,11 +60,12 @@ def _is_plain(preset: Preset) -> bool:
 def draw(engine: LocalEngine, preset: Preset, pictures: dict[str, Any]) -> Path:
     """The picture that `preset` makes, of `pictures` where it needs any."""
     kind = KINDS[preset.kind]
-    extends = any(value for name, value in preset.values.items() if name.startswith("extend_"))
+    own = {**preset.values, **_stand_in(preset)}
+    extends = any(value for name, value in own.items() if name.startswith("extend_"))
     needed = {name: given for name, given in pictures.items() if name in kind.model_fields}
     if extends:
         needed["mask"] = None
-    values = {**needed, **preset.values}
+    values = {**needed, **own}
     if "units" in values:
         values["units"] = [unit | {"picture": pictures[_given_to(unit)]} for unit in values["units"]]
     (saved,) = engine.submit(parse(kind, values)).result()

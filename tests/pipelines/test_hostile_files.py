@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.engine.catalog import Catalog
 from pipelines.engine.control_files import ControlFiles
+from pipelines.engine.face_restorer_files import FaceRestorerFiles
 from pipelines.engine.headers import BrokenFile, read_header
 from pipelines.engine.ip_adapter_files import IpAdapterFiles
 from pipelines.engine.lora_files import LoraFiles
@@ -21,7 +22,9 @@ SOUND = {
     "IP-Adapter": {"image_proj.proj.weight": (32, 8), "ip_adapter.1.to_k_ip.weight": (8, 8)},
     "embedding": {"emb_params": (2, 8)},
 }
-FOLDERS = ("checkpoints", "loras", "vae", "controlnets", "upscalers", "ip_adapters", "motion_modules")
+FOLDERS = (
+    "checkpoints", "loras", "vae", "controlnets", "upscalers", "ip_adapters", "face_restorers", "motion_modules",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_a_folder_of_nothing_but_harm_is_listed(tmp_path, canary):
     assert all(info.problem for info in (*LoraFiles(catalog).list(), *ControlFiles(catalog).list()))
     for files in (IpAdapterFiles(catalog), MotionFiles(catalog)):
         assert files.list() and all(info.problem for info in files.list())
-    assert UpscalerFiles(catalog).names() == RESAMPLERS
+    assert UpscalerFiles(catalog).names() == RESAMPLERS and FaceRestorerFiles(catalog).names() == ()
     assert list(canary.iterdir()) == []
 
 
