@@ -72,7 +72,7 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     kills = _kill(home, people, options.kills, chance, zygote, end)
     if writers.wait():
         raise RuntimeError("a writer failed by itself")
-    states = _let_end(home, people)
+    states, reasons = _let_end(home, people)
     if zygote:
         zygote.end()
     seeds = seeds_of_pictures(home / "pictures")
@@ -82,6 +82,7 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         "accepted": len(people.accepted),
         "done": states["done"],
         "given_up": states["failed"],
+        "because": sorted(set(reasons)),
         "lost": len(people.accepted) - states["done"] - states["failed"],
         "pictures_missing": len(wanted - seeds.keys()),
         "doubled": sum(count - 1 for count in seeds.values()),
@@ -145,18 +146,22 @@ def _kill(
 
 
 def _kill_worker(program: Program, hit: set[str], chance: random.Random) -> bool:
-    """At a random moment; whether there was one. Not within a job that was `hit` before, or may have been."""
+    """At a random moment; whether there was one. Not within a job that was `hit` before, or may have been: the worker
+    stands still while it is asked which one that would be."""
     _wait_for_a_moment(program, chance)
     end = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < end:
         worker = program.worker()
-        running = _running(program)
-        if worker is not None and not (UNKNOWN in hit or hit.intersection(running)):
-            with suppress(psutil.Error):
-                hit.update(running)
-                worker.kill()
-                worker.wait(10)
-                return True
+        with suppress(psutil.Error):
+            if worker is not None:
+                worker.suspend()
+                running = _running(program)
+                if not (UNKNOWN in hit or hit.intersection(running)):
+                    hit.update(running)
+                    worker.kill()
+                    worker.wait(10)
+                    return True
+                worker.resume()
         time.sleep(0.05)
     return False
 
@@ -187,8 +192,8 @@ def _running(program: Program) -> list[str]:
         return [UNKNOWN]
 
 
-def _let_end(home: Path, people: People) -> Counter[str]:
-    """Start the program once more and wait for all jobs; how many came to which end."""
+def _let_end(home: Path, people: People) -> tuple[Counter[str], list[str]]:
+    """Start the program once more and wait for all jobs; how many came to which end, and why some failed."""
     program = Program(home)
     try:
         while not program.answers:
@@ -196,7 +201,9 @@ def _let_end(home: Path, people: People) -> Counter[str]:
         while (about := _about(program.client))["waiting"] or about["state"] != "ready":
             time.sleep(0.5)
         answers = [program.client.get(f"/api/jobs/{job}", headers=SECRET) for job in people.accepted]
-        return Counter(answer.json()["state"] if answer.status_code == 200 else "unknown" for answer in answers)
+        told = [answer.json() if answer.status_code == 200 else {"state": "unknown"} for answer in answers]
+        reasons = [job["error"]["message"] for job in told if job["state"] == "failed"]
+        return Counter(job["state"] for job in told), reasons
     finally:
         program.end()
 
