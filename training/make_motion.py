@@ -19,7 +19,7 @@ from training.motion import MotionBatches, MotionLearner, encode_clips, train_mo
 from training.recipe import SMALLEST, STORYBOOK, Recipe
 
 NAME = "storybook-sway"
-STEPS, CLIPS = 1500, 240
+STEPS, CLIPS = 2400, 240
 
 
 def main() -> None:
