@@ -37,7 +37,7 @@ def test_frames_are_of_one_scene_that_moves(real_engine):
     """Neighbours differ a little; two pictures from other noise by far more."""
     frames = drawn(real_engine, seed=7, motion_module=NAME, frames=FRAMES)
     apart = np.abs(drawn(real_engine, seed=7) - drawn(real_engine, seed=8)).mean()
-    assert np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)).max() < 0.5 * apart
+    assert np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)).max() < 0.65 * apart
     assert np.abs(frames[0] - frames[FRAMES // 4]).max() > 40  # something is elsewhere
 
 
