@@ -29,6 +29,9 @@
     +-- IpAdapterUnusable     an IP-Adapter that cannot be opened      E-MODEL-CORRUPT
     +-- IpAdapterFamily       one that is for another checkpoint       E-REFERENCE-FAMILY
     +-- ImageEncoderMissing   the encoder that it needs is not here    E-REFERENCE-MISSING
+    +-- MotionNotFound        no motion module of that name            E-MOTION-UNKNOWN
+    +-- MotionUnusable        a motion module that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
+    +-- MotionFamily          one that is for another checkpoint       E-MOTION-FAMILY
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
