@@ -32,7 +32,7 @@
     +-- MotionNotFound        no motion module of that name            E-MOTION-UNKNOWN
     +-- MotionUnusable        a motion module that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- MotionFamily          one that is for another checkpoint       E-MOTION-FAMILY
-    +-- FaceRestorerRefused   a face restorer that cannot be used  E-MODEL-CORRUPT
+    +-- FaceRestorerRefused   a face restorer that cannot be used      E-MODEL-CORRUPT
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
