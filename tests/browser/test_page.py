@@ -84,7 +84,7 @@ def test_the_queue_shows_own_jobs_and_cancels_them(page: Page):
     row = page.locator("#queue-jobs tr.running")
     expect(row).to_contain_text("a boat for the queue")
     row.get_by_role("button", name="Cancel").evaluate("button => button.click()")
-    expect(page.locator("#queue-jobs tr.cancelled").first).to_contain_text("a boat for the queue")
+    expect(page.locator("#queue-jobs tr.cancelled", has_text="a boat for the queue")).to_be_visible()
 
 
 def test_the_link_of_a_job_shows_it_in_another_browser_which_cannot_cancel_it(page: Page):

@@ -175,13 +175,14 @@ DRAWN_TOGETHER = {
     *("guidance_end", "token_merging", "sampler", "schedule", "clip_skip", "vae", "loras"),
 }
 """Fields that drawing together knows how to follow."""
-ALONE = {"count": 2, "hires_factor": 2.0, "step_cache": 0.2, "references": (StyleReference(),)}
+ALONE = {"count": 2, "hires_factor": 2.0, "step_cache": 0.2, "references": (StyleReference(),), "motion_module": "sway"}
 """Those that it does not, by a value that has an effect."""
 OF_HIRES = {name for name in TextToImage.model_fields if name.startswith("hires_")}
+OF_ANIMATIONS = {"motion_module", "frames", "fps"}
 
 
 def test_every_field_is_followed_together_or_has_its_requests_drawn_alone():
-    assert set(TextToImage.model_fields) == DRAWN_TOGETHER | set(ALONE) | OF_HIRES
+    assert set(TextToImage.model_fields) == DRAWN_TOGETHER | set(ALONE) | OF_HIRES | OF_ANIMATIONS
     (house,) = requests_of(PROMPTS[0])
     for name, value in ALONE.items():
         assert house.model_copy(update={name: value}).batch_key is None, name
