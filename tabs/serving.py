@@ -3,12 +3,16 @@
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import uvicorn
+from gradio import http_server
+from gradio.exceptions import ServerFailedToStartError
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -70,6 +74,7 @@ def serve(
     )
     sessions.guard(page)
     _ask_oneself_directly()
+    http_server.Server = PatientServer
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
         state_session_capacity=sessions.SESSIONS,
@@ -102,6 +107,22 @@ def serve(
         head=theme.head(),
     )
     return address
+
+
+class PatientServer(http_server.Server):
+    """Gradio's own, which gives up after 5 s, and the program with it; this one waits for as long as a busy machine
+    takes. On a Space it does not listen for changes of the program's code."""
+
+    def __init__(self, config: uvicorn.Config, **_reloading: Any):
+        super().__init__(config)
+
+    def run_in_thread(self) -> None:
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        while not self.started:
+            if not self.thread.is_alive():
+                raise ServerFailedToStartError
+            time.sleep(0.01)
 
 
 def _ask_oneself_directly() -> None:
