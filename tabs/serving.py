@@ -1,18 +1,13 @@
 """How the page is served, and what else beside it."""
 
 import gc
-import os
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import uvicorn
-from gradio import http_server
-from gradio.exceptions import ServerFailedToStartError
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -21,7 +16,7 @@ from starlette.types import Lifespan
 from presets.entrance import accounts_of, key_of
 from presets.images import FILE_LIMIT
 from presets.settings import Settings
-from tabs import api, picture_info, sessions, theme
+from tabs import api, picture_info, server, sessions, theme
 from tabs.access import OwnPagesOnly, access_of, is_gallery_private
 from tabs.api_lists import LISTS
 from tabs.calls import CheckedCalls
@@ -73,8 +68,7 @@ def serve(
         api_open=False,  # no way around the queue
     )
     sessions.guard(page)
-    _ask_oneself_directly()
-    http_server.Server = PatientServer
+    server.prepare()
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
         state_session_capacity=sessions.SESSIONS,
@@ -107,29 +101,6 @@ def serve(
         head=theme.head(),
     )
     return address
-
-
-class PatientServer(http_server.Server):
-    """Gradio's own, which gives up after 5 s, and the program with it; this one waits for as long as a busy machine
-    takes. On a Space it does not listen for changes of the program's code."""
-
-    def __init__(self, config: uvicorn.Config, **_reloading: Any):
-        super().__init__(config)
-
-    def run_in_thread(self) -> None:
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-        while not self.started:
-            if not self.thread.is_alive():
-                raise ServerFailedToStartError
-            time.sleep(0.01)
-
-
-def _ask_oneself_directly() -> None:
-    """Gradio asks its own server to begin, and must not do so by a proxy that the environment names."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys((*known, "localhost", "127.0.0.1", "::1")))
 
 
 def _middleware(

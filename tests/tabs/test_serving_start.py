@@ -12,7 +12,7 @@ import uvicorn
 from gradio.exceptions import ServerFailedToStartError
 from starlette.applications import Starlette
 
-from tabs.serving import PatientServer
+from tabs.server import PatientServer
 from tests.fake_engine import FakeEngine
 from tests.served import served
 
