@@ -1,6 +1,7 @@
 """JSON schemas of requests as Gradio's clients and assistants read them: in one piece, with files as pictures."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -20,7 +21,9 @@ def parameter_schemas(kind: type[AnyRequest]) -> dict[str, dict[str, Any]]:
     return {name: schema for name, schema in {**properties, **pictures}.items() if name != "kind"}
 
 
+@cache
 def file_schema() -> dict[str, Any]:
+    """Not to be changed: it is made once."""
     file = gr.FileData.model_json_schema()
     return inlined(file, file.get("$defs", {}))
 

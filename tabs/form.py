@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 from pydantic import TypeAdapter
 
-from presets.checks import field_extra, parse
+from presets.checks import field_extra, field_schemas, parse
 from presets.errors import InvalidField
 from presets.images import ImageMissing, ImageRef
 from presets.inputs import Inputs
@@ -28,7 +28,6 @@ class Form(Generic[RequestType]):
         self.store = store
         self.widgets: dict[str, Widget] = {}
         self.groups: dict[str, Group] = {}
-        self._schemas: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
 
     def widget(
         self,
@@ -45,7 +44,7 @@ class Form(Generic[RequestType]):
         `LABEL_MARK` and more) and the value. Of a field with fixed values they tell what is shown of each. `value`
         stands in for the default.
         """
-        schema = self._schemas[name]
+        schema = field_schemas(self.kind)[name]
         extra = field_extra(self.kind, name)
         label = extra.get("label", name)
         common = {
@@ -94,7 +93,7 @@ class Form(Generic[RequestType]):
             return reference(self.store, value, name)
         if isinstance(value, str) and isinstance(self.widgets[name], gr.Dropdown):
             return value.partition(LABEL_MARK)[0]  # what is shown of a choice, changed by hand, comes back as a value
-        if not isinstance(value, str) or not number_schema(self._schemas[name]):
+        if not isinstance(value, str) or not number_schema(field_schemas(self.kind)[name]):
             return value
         text = value.strip()
         return int(text) if _WHOLE.fullmatch(text) else text or None

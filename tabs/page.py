@@ -1,6 +1,7 @@
 """The page: its tabs in order, and the links between them."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -100,7 +101,8 @@ def build_page(
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
         picture_info.add_endpoint(engine, info)
-    _track_in(page, header)
+        _track_in(page, header)
+        page.default_config.get_config = cache(page.default_config.get_config)  # else Gradio makes it five times over
     return page
 
 
