@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -144,7 +145,8 @@ class PipelineManager:
         model = self._located(self._catalog.find(checkpoint), report)
         model.check_task(task)
         self._last = None
-        holding, switch, plan = self._switched(model, started, report, size or (0, 0))
+        beside = self._beside_bytes(model, controls, motion)
+        holding, switch, plan = self._switched(model, started, report, size or (0, 0), beside)
         holding.pins += 1
         try:
             with (
@@ -236,6 +238,14 @@ class PipelineManager:
 
         return self._beside(key, file.name, file.kind, build, plan, report)
 
+    def _beside_bytes(self, model: Model, controls: Sequence[str], motion: str) -> dict[str, int]:
+        """The weights of what is used beside a checkpoint, as its files have them, by the component that they are, or
+        are added to."""
+        sizes = {f"control {name}": self._controls.find(name, model).size_bytes for name in controls}
+        if motion:
+            sizes[FAMILIES[model.family].denoiser] = self._motions.find(motion, model).size_bytes
+        return sizes
+
     def _beside(
         self, key: CheckpointKey, name: str, kind: str, build: Callable[[], Components], plan: Plan, report: Report
     ) -> Holding:
@@ -303,7 +313,7 @@ class PipelineManager:
         """Have the checkpoint `name` ready to run. Raises as `pipeline` does."""
         started = time.perf_counter()
         self._last = None
-        holding, *_ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0))
+        holding, *_ = self._switched(self._located(self._catalog.find(name), report), started, report, (0, 0), {})
         self._settle(holding)
 
     def keep(self, name: str, keep: bool) -> None:
@@ -360,10 +370,10 @@ class PipelineManager:
         return "with nothing else in memory" if self.bytes_loaded < before else None
 
     def _switched(
-        self, model: Model, started: float, report: Report, size: tuple[int, int]
+        self, model: Model, started: float, report: Report, size: tuple[int, int], beside: Mapping[str, int]
     ) -> tuple[Holding, Switch, Plan]:
-        """The components of `model` where the plan for a picture of `size` wants them, and what that cost since
-        `started`."""
+        """The components of `model` where the plan for a picture of `size` wants them, with what is used `beside` them
+        (bytes), and what that cost since `started`."""
         key = self._key(model)
         holding = self._cache.get(key)
         how = "from disk" if holding is None else "resident" if self._cache.is_ready(holding) else "from RAM"
@@ -372,7 +382,7 @@ class PipelineManager:
             components = load(model, self._policy, report, self._cache.known(key))
             self._prepare(components.get(FAMILIES[model.family].denoiser))
             holding = self._cache.add(key, model.name, components)
-        self._last = self._planned(key, holding, size)
+        self._last = self._planned(key, holding, size, beside)
         plan = self._last.plans[0]
         self._place(key, holding, plan)
         seconds = time.perf_counter() - started
@@ -387,12 +397,12 @@ class PipelineManager:
         if denoiser is not None and self._policy.compile:
             compile_blocks(denoiser)
 
-    def _planned(self, key: CheckpointKey, holding: Holding, size: tuple[int, int]) -> _Use:
+    def _planned(self, key: CheckpointKey, holding: Holding, size: tuple[int, int], beside: Mapping[str, int]) -> _Use:
         """How a picture of `size` is to be drawn: as the policy has it, or with less where that failed before."""
         vae: Any = holding.parts["vae"].value
-        parts = {name: part.size for name, part in holding.parts.items()}
+        parts = Counter({name: part.size for name, part in holding.parts.items()}) + Counter(beside)
         overflows = "text_encoder_2" in parts and vae.config.get("force_upcast", False)
-        fits = holding.size <= self._policy.resident_limit
+        fits = parts.total() <= self._policy.resident_limit
         block = 0 if fits else max(largest_block(part.value) for part in holding.parts.values())
         decode = decoding_bytes(vae.config, size, 4 if overflows else vae.dtype.itemsize)
         plans, pixels = plans_for(self._policy, Demand(parts, block, decode)), size[0] * size[1]

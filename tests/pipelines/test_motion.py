@@ -108,6 +108,22 @@ def test_frames_are_those_of_diffusers_own_pipeline_and_nothing_stays(context, s
     assert np.array_equal(drawn(context)[1], plain)
 
 
+@pytest.mark.parametrize("offload", ["model", "group", "sequential"])
+def test_frames_are_the_same_where_weights_come_and_go(context, root, models, offload):
+    decided = replace(models[1], offload=offload, resident_limit=0)
+    lean = replace(context, models=PipelineManager(Catalog((root,), STARTER), decided, Settings()))
+    assert np.array_equal(drawn(lean, motion_module="own")[1], drawn(context, motion_module="own")[1])
+
+
+def test_a_module_counts_where_memory_is_planned(root, models):
+    with models[0].pipeline("storybook"):
+        (weights,) = (resident.bytes for resident in models[0].memory().residents if resident.name == "storybook")
+    decided = replace(models[1], offload="auto", resident_limit=weights + 10_000)
+    manager = PipelineManager(Catalog((root,), STARTER), decided, Settings())
+    with manager.pipeline("storybook") as plain, manager.pipeline("storybook", motion="own") as moved:
+        assert plain.plan.offload == "none" != moved.plan.offload
+
+
 def test_a_module_that_moves_nothing_gives_the_picture_itself_also_with_a_lora_and_less_guidance(context):
     shared = {"loras": (LoraUse(name="pencil"),), "guidance_end": 0.5}
     _, frames = drawn(context, motion_module="still", **shared)
