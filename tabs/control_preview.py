@@ -50,7 +50,7 @@ def preview(
                     if isinstance(event, Queued):
                         yield {status: markup.progress(waiting_line(engine, event), None)}
                     elif isinstance(event, Loading):
-                        yield {status: markup.progress(f"Loading {event.what}…", event.fraction)}
+                        yield {status: markup.progress(event.line, event.fraction)}
                     elif isinstance(event, Saved):
                         yield {output: gr.update(value=str(event.path), visible=True), status: ""}
                     elif isinstance(event, Failed):

@@ -45,7 +45,7 @@ def updates_of(engine: Engine, output: Output, job: Job, event: Event, place: st
         case Queued():
             return {output.status: markup.progress(place + waiting_line(engine, event), None)}
         case Loading():
-            return {output.status: markup.progress(f"{place}Loading {event.what}…", event.fraction)}
+            return {output.status: markup.progress(place + event.line, event.fraction)}
         case Progress():
             return _progress_updates(output, job, event, place)
         case Failed():

@@ -139,7 +139,7 @@ def state_of(engine: Engine) -> str:
 def state_line(status: EngineStatus) -> str:
     """What goes on: a load, what became of the last command, a file that is hashed; empty for none of these."""
     if status.loading:
-        return markup.progress(f"Loading {status.loading.what}…", status.loading.fraction)
+        return markup.progress(status.loading.line, status.loading.fraction)
     if status.notice:
         return markup.notice(status.notice)
     if status.state in ("starting", "restarting", "stopped"):

@@ -47,7 +47,7 @@ def _stage(event: Event) -> str:
     if isinstance(event, Queued):
         return f"waiting, place {event.position}" + (f" ({event.detail})" if event.detail else "")
     if isinstance(event, Loading):
-        return f"loading {event.what}"
+        return f"{event.doing.lower()} {event.what}"
     if isinstance(event, Progress):
         return f"picture {event.picture} of {event.pictures}, {event.steps} steps"
     return ""

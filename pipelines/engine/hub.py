@@ -46,7 +46,7 @@ def download(name: str, *, offline: bool, half: bool, report: Callable[[Event], 
         return found
     if offline:
         raise HubUnreachable(name, "Easel was told to stay offline")
-    report(Loading(what=f"Asking the Hub for {name}"))
+    report(Loading(doing="Asking the Hub for", what=name))
     try:
         return inspect_folder(_fetch(name, half, report), name, "hub")
     except HFValidationError as problem:
@@ -114,7 +114,7 @@ def cached_file(repository: str, file: str) -> Path | None:
 def download_files(repository: str, files: Sequence[str], report: Callable[[Event], None]) -> tuple[Path, ...]:
     """Files of a repository, over the network where they are not in the cache. Raises `HUB_PROBLEMS`, and what `report`
     raises."""
-    report(Loading(what=f"Asking the Hub for {repository}"))
+    report(Loading(doing="Asking the Hub for", what=repository))
     plan = snapshot_download(repository, allow_patterns=list(files), etag_timeout=_TIMEOUT, dry_run=True)
     known = {info.filename: info for info in plan}
     for file in files:
@@ -131,7 +131,7 @@ def _fetch_files(name: str, files: Sequence[Any], report: Callable[[Event], None
     def advance(count: float) -> None:
         nonlocal done
         done += int(count)
-        report(Loading(what=f"Downloading {name}", fraction=min(1.0, done / total)))
+        report(Loading(doing="Downloading", what=name, fraction=min(1.0, done / total)))
 
     paths = []
     for info in files:

@@ -45,8 +45,13 @@ class Loading(_Event):
     """Something that is not a step takes its time: libraries, a checkpoint, a download."""
 
     type: Literal["loading"] = "loading"
+    doing: Literal["Loading", "Preparing", "Asking the Hub for", "Downloading"] = "Loading"
     what: str
     fraction: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def line(self) -> str:
+        return f"{self.doing} {self.what}…"
 
 
 class Progress(_Event):

@@ -270,7 +270,7 @@ class LocalEngine:
             loading = self._residency.loading
             return EngineStatus(
                 state="busy" if busy else self._state,
-                detail=f"Loading {loading.what}…" if loading else self._detail,
+                detail=loading.line if loading else self._detail,
                 waiting=len(self._ledger.line),
                 loading=loading,
                 notice=self._residency.notice,

@@ -267,7 +267,7 @@ class Worker:
 
         def work() -> Event:
             request = _REQUEST.validate_python(message["request"])
-            context.report(Loading(what=f"Preparing {request.checkpoint_used or request.title}"))
+            context.report(Loading(doing="Preparing", what=request.checkpoint_used or request.title))
             runner = self._runners[type(request)]
 
             def attempt() -> None:
