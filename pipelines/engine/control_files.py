@@ -1,35 +1,25 @@
 """Models that make a checkpoint follow a control picture, in `controlnets/` under the model roots: ControlNets, unions
 of them and T2I-Adapters, as single files and as diffusers folders. What their headers tell; no weights are read.
-
-In a diffusers folder the weights are called `diffusion_pytorch_model`; such a model has its folder's name.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.engine.catalog import Catalog
 from pipelines.engine.errors import ControlFamily, ControlNotFound, ControlUnusable, NoControl
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.findings import Findings
-from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
+from pipelines.engine.headers import Header
 from pipelines.engine.jobs import ControlInfo
-from pipelines.engine.model import Model, header_of
-from pipelines.engine.pickles import UnsafeFile
+from pipelines.engine.listing import Listing, config_of
+from pipelines.engine.model import Model
 from pipelines.engine.recognition import UNET, OtherKind, what_else
-from presets.errors import UserError
-from presets.names import match_name, near_names
 
-FOLDER = "controlnets"
 ORIGINAL = "control_model."
 """What the names in ControlNets of the original layout begin with, if not with nothing."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 Kind = Literal["ControlNet", "ControlNet union", "T2I-Adapter"]
-
-_IN_FOLDER = re.compile(r"(?P<folder>.+)/diffusion_pytorch_model(?P<variant>\.fp16)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,96 +59,36 @@ class ControlFile:
             )
 
 
-class ControlFiles:
-    """The control models there are now. Any thread may call it; a file that has not changed is not read again."""
+class ControlFiles(Listing[ControlFile]):
+    """The control models there are now."""
 
-    def __init__(self, catalog: Catalog):
-        self._catalog = catalog
-        self._found = Findings(_inspected, ControlUnusable, _files)
-
-    def list(self) -> tuple[ControlInfo, ...]:
-        """All by name, those that cannot be used with the reason as their `problem`."""
-        return tuple(
-            ControlInfo(name=name, problem=found.message) if isinstance(found, UserError) else found.info()
-            for name, found in self._all()
-        )
+    folders = ("controlnets",)
+    missing = ControlNotFound
+    refused = ControlUnusable
 
     def find(self, name: str, model: Model) -> ControlFile:
-        """The control model that `name` means: a listed name, in any case, or its last part; "" is the first one that
-        fits `model`.
+        """As of any listing; "" means the first one that fits `model`. Raises `NoControl` where there is none, too."""
+        return super().find(name, model) if name else self._first_for(model)
 
-        Raises `ControlNotFound`, `ControlUnusable`, and `ControlFamily` for one that does not fit `model`.
-        """
-        found = dict(self._all())
-        if not name:
-            return self._first_for(model, found)
-        match = match_name(name, tuple(found))
-        if match is None:
-            raise ControlNotFound(name, near_names(name, tuple(found)))
-        file = found[match]
-        if isinstance(file, UserError):
-            raise file.with_traceback(None)
-        file.check_fits(model)
-        return file
-
-    def _first_for(self, model: Model, found: Mapping[str, ControlFile | UserError]) -> ControlFile:
-        for file in found.values():
+    def _first_for(self, model: Model) -> ControlFile:
+        for _, file in self.all():
             if isinstance(file, ControlFile) and file.family == model.family and file.width == model.width:
                 return file
-        raise NoControl(model.name, FOLDER)
+        raise NoControl(model.name, self.folders[0])
 
-    def _all(self) -> Iterator[tuple[str, ControlFile | UserError]]:
-        for name, (path, reason) in without_variants(self._catalog.files(FOLDER)).items():
-            yield name, self._found.of(name, path, reason)
-
-
-def without_variants(files: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
-    """`files` with those of diffusers folders under their folders' names, each once: whole weights before halves."""
-    named: dict[str, tuple[Path, str]] = {}
-    halves: dict[str, tuple[Path, str]] = {}
-    for name, file in files.items():
-        match = _IN_FOLDER.fullmatch(name)
-        (halves if match and match["variant"] else named).setdefault(match["folder"] if match else name, file)
-    return dict(sorted((halves | named).items(), key=lambda entry: entry[0].lower()))
-
-
-def config_of(path: Path) -> Path | None:
-    """The config of the diffusers folder in which the weights `path` lie."""
-    config = path.with_name("config.json")
-    return config if path.stem.startswith("diffusion_pytorch_model") and config.is_file() else None
-
-
-def _files(path: Path) -> Iterator[Path]:
-    config = config_of(path)
-    yield from (path,) if config is None else (path, config)
-
-
-def _inspected(name: str, path: Path, identity: str) -> ControlFile | UserError:
-    """Raises `OSError` for what vanished."""
-    try:
-        header = header_of(path)
+    def read(self, name: str, path: Path, identity: str, header: Header) -> ControlFile:
         kind = kind_of(header)
-    except UnsafeFile as problem:
-        return ControlUnusable(name, str(problem), "E-MODEL-UNSAFE")
-    except (IncompleteFile, BrokenFile) as problem:
-        return ControlUnusable(name, str(problem))
-    except OtherKind as other:
-        return ControlUnusable(name, f"it is {other.what}; {other.advice}", "E-MODEL-FAMILY")
-    shapes = plain_names(header.shapes)
-    try:
-        family, width = (_adapter_family if kind == "T2I-Adapter" else _family)(shapes), _width(shapes, kind)
-    except (KeyError, IndexError):
-        return ControlUnusable(name, "its parts do not fit together")
-    return ControlFile(
-        name=name,
-        path=path,
-        identity=identity,
-        kind=kind,
-        family=family,
-        width=width,
-        size_bytes=path.stat().st_size,
-        config=config_of(path),
-    )
+        shapes = plain_names(header.shapes)
+        return ControlFile(
+            name=name,
+            path=path,
+            identity=identity,
+            kind=kind,
+            family=(_adapter_family if kind == "T2I-Adapter" else _family)(shapes),
+            width=_width(shapes, kind),
+            size_bytes=path.stat().st_size,
+            config=config_of(path),
+        )
 
 
 def plain_names(shapes: Shapes) -> Shapes:

@@ -5,7 +5,7 @@ They lie in `ip_adapters/` under the model roots as h94/IP-Adapter has them, eac
 (`image_encoder/model.safetensors`, with its config.json), or in folders of the names that other programs give theirs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,14 +20,12 @@ from pipelines.engine.errors import (
     NoIpAdapter,
 )
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.findings import Findings
-from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
+from pipelines.engine.headers import BrokenFile, Header
 from pipelines.engine.jobs import ControlInfo
-from pipelines.engine.model import Model, header_of
-from pipelines.engine.pickles import UnsafeFile
+from pipelines.engine.listing import CONFIG, Listing
+from pipelines.engine.model import Model
 from pipelines.engine.recognition import OtherKind, what_else
 from presets.errors import UserError
-from presets.names import match_name, near_names
 
 FOLDERS = ("ip_adapters", "ipadapter", "clip_vision")
 CONFIG_LIMIT = 2**20
@@ -66,6 +64,14 @@ class ImageEncoderFile:
     activation: str
     size_bytes: int
 
+    def info(self) -> ControlInfo:
+        """The encoder as faces show it."""
+        return ControlInfo(name=self.name, kind=ENCODER, width=self.width, size_bytes=self.size_bytes)
+
+    def check_fits(self, model: Model) -> None:
+        """Raise `IpAdapterFamily`: it is for no checkpoint, but for IP-Adapters."""
+        raise IpAdapterFamily(self.name, f"is an {ENCODER}, which the checkpoint {model.name} does not use by itself")
+
 
 @dataclass(frozen=True, slots=True)
 class IpAdapterFile:
@@ -89,6 +95,12 @@ class IpAdapterFile:
         family = _FAMILY_BY_WIDTH.get(self.text_width)
         return FAMILIES[family].title if family else ""
 
+    def info(self) -> ControlInfo:
+        """The adapter as faces show it."""
+        return ControlInfo(
+            name=self.name, family=self.made_for, kind=self.kind, width=self.text_width, size_bytes=self.size_bytes
+        )
+
     def understands(self, encoder: ImageEncoderFile) -> bool:
         return self.reads == (encoder.width if self.reads_squares else encoder.projected)
 
@@ -103,19 +115,38 @@ class IpAdapterFile:
         raise IpAdapterFamily(self.name, f"{made}, and the checkpoint {model.name} is of {model.title}")
 
 
+class _Files(Listing[IpAdapterFile | ImageEncoderFile]):
+    """The adapters and the encoders."""
+
+    folders = FOLDERS
+    missing = IpAdapterNotFound
+    refused = IpAdapterUnusable
+
+    def read(self, name: str, path: Path, identity: str, header: Header) -> IpAdapterFile | ImageEncoderFile:
+        return (_encoder if _is_encoder(header) else _adapter)(name, path, identity, header)
+
+
 class IpAdapterFiles:
     """The IP-Adapters and image encoders there are now. Any thread may call it; a file that has not changed is not read
     again."""
 
     def __init__(self, catalog: Catalog):
-        self._catalog = catalog
-        self._found = Findings(_inspected, IpAdapterUnusable, _files)
+        self._files = _Files(catalog)
 
     def list(self) -> tuple[ControlInfo, ...]:
-        """All by name, those that cannot be used with the reason as their `problem`."""
-        found = dict(self._all())
+        """All by name, those that cannot be used, or that lack their encoder, with the reason as their `problem`."""
+        lacking = self._lacking()
+        return tuple(info.model_copy(update=lacking.get(info.name, {})) for info in self._files.list())
+
+    def _lacking(self) -> dict[str, dict[str, str]]:
+        """The problem of each adapter whose encoder is not here, by its name."""
+        found = dict(self._files.all())
         encoders = _encoders(found)
-        return tuple(_info(name, one, encoders) for name, one in found.items())
+        return {
+            name: {"problem": ImageEncoderMissing(name, one.reads, FOLDERS[0]).message}
+            for name, one in found.items()
+            if isinstance(one, IpAdapterFile) and not any(map(one.understands, encoders))
+        }
 
     def find(self, name: str, model: Model) -> tuple[IpAdapterFile, ImageEncoderFile]:
         """The IP-Adapter that `name` means, and the encoder that it reads pictures by: a listed name, in any case, or
@@ -126,18 +157,12 @@ class IpAdapterFiles:
         """
         if model.path is not None and not model.text_width:
             raise IpAdapterFamily("An IP-Adapter", f"cannot be used: {model.name} is of {model.title}, which has none")
-        found = dict(self._all())
+        found = dict(self._files.all())
         encoders = _encoders(found)
         adapters = {key: one for key, one in found.items() if not isinstance(one, ImageEncoderFile)}
         if not name:
             return self._first_for(model, adapters, encoders)
-        match = match_name(name, tuple(adapters))
-        if match is None:
-            raise IpAdapterNotFound(name, near_names(name, tuple(adapters)))
-        file = adapters[match]
-        if isinstance(file, UserError):
-            raise file.with_traceback(None)
-        file.check_fits(model)
+        file = self._files.fitting(name, model, adapters)
         return file, _encoder_for(file, encoders)
 
     def _first_for(
@@ -157,14 +182,6 @@ class IpAdapterFiles:
         file = (complete or fitting)[0]
         return file, _encoder_for(file, encoders)
 
-    def _all(self) -> Iterator[tuple[str, "IpAdapterFile | ImageEncoderFile | UserError"]]:
-        taken: set[str] = set()
-        for folder in FOLDERS:
-            for name, (path, reason) in self._catalog.files(folder).items():
-                if name not in taken:
-                    taken.add(name)
-                    yield name, self._found.of(name, path, reason)
-
 
 def _encoders(found: Mapping[str, object]) -> tuple[ImageEncoderFile, ...]:
     return tuple(one for one in found.values() if isinstance(one, ImageEncoderFile))
@@ -179,49 +196,6 @@ def _encoder_for(file: IpAdapterFile, encoders: tuple[ImageEncoderFile, ...]) ->
     return (beside or fitting)[0]
 
 
-def _info(
-    name: str, one: IpAdapterFile | ImageEncoderFile | UserError, encoders: tuple[ImageEncoderFile, ...]
-) -> ControlInfo:
-    if isinstance(one, UserError):
-        return ControlInfo(name=name, problem=one.message)
-    if isinstance(one, ImageEncoderFile):
-        return ControlInfo(name=name, kind=ENCODER, width=one.width, size_bytes=one.size_bytes)
-    lacks = not any(map(one.understands, encoders))
-    return ControlInfo(
-        name=name,
-        family=one.made_for,
-        kind=one.kind,
-        width=one.text_width,
-        size_bytes=one.size_bytes,
-        problem=ImageEncoderMissing(name, one.reads, FOLDERS[0]).message if lacks else "",
-    )
-
-
-def _config_of(path: Path) -> Path:
-    return path.with_name("config.json")
-
-
-def _files(path: Path) -> Iterator[Path]:
-    yield path
-    if _config_of(path).is_file():
-        yield _config_of(path)
-
-
-def _inspected(name: str, path: Path, identity: str) -> IpAdapterFile | ImageEncoderFile | UserError:
-    """Raises `OSError` for what vanished."""
-    try:
-        header = header_of(path)
-        return _encoder(name, path, identity, header) if _is_encoder(header) else _adapter(name, path, identity, header)
-    except UnsafeFile as problem:
-        return IpAdapterUnusable(name, str(problem), "E-MODEL-UNSAFE")
-    except (IncompleteFile, BrokenFile) as problem:
-        return IpAdapterUnusable(name, str(problem))
-    except OtherKind as other:
-        return IpAdapterUnusable(name, f"it is {other.what}; {other.advice}", "E-MODEL-FAMILY")
-    except (KeyError, IndexError, ValueError, ZeroDivisionError):
-        return IpAdapterUnusable(name, "its parts do not fit together")
-
-
 def _is_encoder(header: Header) -> bool:
     return f"{_VISION}embeddings.class_embedding" in header.shapes and "visual_projection.weight" in header.shapes
 
@@ -231,7 +205,7 @@ def _encoder(name: str, path: Path, identity: str, header: Header) -> ImageEncod
     (width,) = shapes[f"{_VISION}embeddings.class_embedding"]
     square = shapes[f"{_VISION}embeddings.patch_embedding.weight"][-1]
     squares = shapes[f"{_VISION}embeddings.position_embedding.weight"][0] - 1
-    told = _told(_config_of(path))
+    told = _told(path.with_name(CONFIG))
     heads, activation = told.get("num_attention_heads"), told.get("hidden_act")
     heads = heads if type(heads) is int and heads > 0 else _HEADS
     if width % heads:

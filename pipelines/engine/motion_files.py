@@ -3,25 +3,20 @@ in `motion_modules/` under the model roots: in AnimateDiff's own layout and as d
 tell; no weights are read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.engine.catalog import Catalog
-from pipelines.engine.control_files import config_of, without_variants
 from pipelines.engine.errors import MotionFamily, MotionNotFound, MotionUnusable
 from pipelines.engine.families import FAMILIES
-from pipelines.engine.findings import Findings
-from pipelines.engine.headers import BrokenFile, Header, IncompleteFile
+from pipelines.engine.headers import Header
 from pipelines.engine.jobs import ControlInfo
-from pipelines.engine.model import Model, header_of
-from pipelines.engine.pickles import UnsafeFile
+from pipelines.engine.listing import Listing, config_of
+from pipelines.engine.model import Model
 from pipelines.engine.recognition import UNET, OtherKind, what_else
-from presets.errors import InvalidField, UserError
-from presets.names import match_name, near_names
+from presets.errors import InvalidField
 
-FOLDER = "motion_modules"
 MARK = "motion_modules."
 ORIGINAL = "temporal_transformer."
 """Stands in the names of the original layout."""
@@ -83,69 +78,25 @@ class MotionFile:
             )
 
 
-class MotionFiles:
-    """The motion modules there are now. Any thread may call it; a file that has not changed is not read again."""
+class MotionFiles(Listing[MotionFile]):
+    """The motion modules there are now."""
 
-    def __init__(self, catalog: Catalog):
-        self._catalog = catalog
-        self._found = Findings(_inspected, MotionUnusable, _files)
+    folders = ("motion_modules",)
+    missing = MotionNotFound
+    refused = MotionUnusable
 
-    def list(self) -> tuple[ControlInfo, ...]:
-        """All by name, those that cannot be used with the reason as their `problem`."""
-        return tuple(
-            ControlInfo(name=name, problem=file.message) if isinstance(file, UserError) else file.info()
-            for name, file in self._all()
-        )
-
-    def find(self, name: str, model: Model) -> MotionFile:
-        """The module that `name` means, a listed name in any case or its last part, if it fits `model`.
-
-        Raises `MotionNotFound`, `MotionUnusable` and `MotionFamily`.
-        """
-        found = dict(self._all())
-        match = match_name(name, tuple(found))
-        if match is None:
-            raise MotionNotFound(name, near_names(name, tuple(found)))
-        file = found[match]
-        if isinstance(file, UserError):
-            raise file.with_traceback(None)
-        file.check_fits(model)
-        return file
-
-    def _all(self) -> Iterator[tuple[str, MotionFile | UserError]]:
-        for name, (path, reason) in without_variants(self._catalog.files(FOLDER)).items():
-            yield name, self._found.of(name, path, reason)
-
-
-def _files(path: Path) -> Iterator[Path]:
-    config = config_of(path)
-    yield from (path,) if config is None else (path, config)
-
-
-def _inspected(name: str, path: Path, identity: str) -> MotionFile | UserError:
-    """Raises `OSError` for what vanished."""
-    try:
-        header = header_of(path)
+    def read(self, name: str, path: Path, identity: str, header: Header) -> MotionFile:
         shapes = _module_shapes(header)
-        layout: Layout = "original" if any(ORIGINAL in tensor for tensor in shapes) else "diffusers"
         return MotionFile(
             name=name,
             path=path,
             identity=identity,
-            layout=layout,
+            layout="original" if any(ORIGINAL in tensor for tensor in shapes) else "diffusers",
             widths=_widths(shapes),
             frames=_frames(shapes),
             size_bytes=path.stat().st_size,
             config=config_of(path),
         )
-    except UnsafeFile as problem:
-        return MotionUnusable(name, str(problem), "E-MODEL-UNSAFE")
-    except (IncompleteFile, BrokenFile) as problem:
-        return MotionUnusable(name, str(problem))
-    except OtherKind as other:
-        return MotionUnusable(name, f"it is {other.what}; {other.advice}", "E-MODEL-FAMILY")
-    except (KeyError, IndexError, ValueError):
-        return MotionUnusable(name, "its parts do not fit together")
 
 
 def plain(name: str) -> str:
