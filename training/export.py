@@ -1,11 +1,12 @@
 """The trained parts as an ordinary diffusers folder in float16."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, ModelMixin, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.parts import new_scheduler
@@ -50,6 +51,12 @@ def export(pipeline: StableDiffusionPipeline, latents: torch.Tensor, pixels: tor
         folder.mkdir(parents=True, exist_ok=True)
         part.replace(old)
     fresh.rmdir()
+
+
+def export_beside(component: ModelMixin, folder: Path) -> None:
+    """A copy of `component`, which is used beside a checkpoint, as a diffusers folder in float16."""
+    copy.deepcopy(component).half().save_pretrained(folder, safe_serialization=True)
+    _tidy(folder / "config.json")
 
 
 def _tidy(config: Path) -> None:

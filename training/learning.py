@@ -12,6 +12,10 @@ KEEP_SECONDS = 180
 """How much work an interruption may cost."""
 
 
+def tell(message: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+
 def keep(state: dict, file: Path, step: int) -> None:
     """Write the states of `state` (models, optimizers) after `step` steps; the file appears whole or not at all."""
     partial = file.with_suffix(".part")

@@ -5,9 +5,6 @@ tell no place. A stopped run goes on where it was; `--continue-from DIR` begins 
 """
 
 import argparse
-import copy
-import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,8 @@ from diffusers import StableDiffusionPipeline
 
 from training.control import ControlBatches, ControlLearner, encode_staged, train_control
 from training.evaluate import STARTER
+from training.export import export_beside
+from training.learning import tell
 from training.make_starter import ROOT
 from training.make_styles import EXTRAS
 from training.recipe import SMALLEST, STORYBOOK, Recipe
@@ -55,21 +54,8 @@ def make_controlnet(recipe: Recipe, options: argparse.Namespace) -> None:
         batches = ControlBatches(recipe, pipeline.tokenizer, options.run, pipeline.vae.config.scaling_factor)
         compiled = not (options.smallest or options.no_compile)
         train_control(learner, batches, options.steps, checkpoint, tell, compiled)
-    export_control(learner, options.output)
+    export_beside(learner.averaged, options.output)
     tell(f"exported step {learner.step} to {options.output}")
-
-
-def export_control(learner: ControlLearner, folder: Path) -> None:
-    """The averaged weights as a diffusers folder in float16."""
-    copy.deepcopy(learner.averaged).half().save_pretrained(folder, safe_serialization=True)
-    file = folder / "config.json"
-    values = json.loads(file.read_text())
-    values.pop("_name_or_path", None)
-    file.write_text(json.dumps(values, indent=2) + "\n")
-
-
-def tell(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
 if __name__ == "__main__":

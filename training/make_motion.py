@@ -4,15 +4,14 @@ It has painted scenes sway: clouds, waves, stars and what can move. A stopped ru
 """
 
 import argparse
-import copy
-import json
-import time
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
 
 from training.evaluate import STARTER
+from training.export import export_beside
+from training.learning import tell
 from training.make_starter import ROOT
 from training.make_styles import EXTRAS
 from training.motion import MotionBatches, MotionLearner, encode_clips, train_motion
@@ -48,21 +47,8 @@ def make_motion(recipe: Recipe, options: argparse.Namespace) -> None:
         encode_clips(pipeline.vae.eval(), recipe, options.run, options.clips, tell)
         batches = MotionBatches(recipe, pipeline.tokenizer, options.run, pipeline.vae.config.scaling_factor)
         train_motion(learner, batches, options.steps, checkpoint, tell)
-    export_motion(learner, options.output)
+    export_beside(learner.averaged, options.output)
     tell(f"exported step {learner.step} to {options.output}")
-
-
-def export_motion(learner: MotionLearner, folder: Path) -> None:
-    """The averaged weights as a diffusers folder in float16."""
-    copy.deepcopy(learner.averaged).half().save_pretrained(folder, safe_serialization=True)
-    file = folder / "config.json"
-    values = json.loads(file.read_text())
-    values.pop("_name_or_path", None)
-    file.write_text(json.dumps(values, indent=2) + "\n")
-
-
-def tell(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
 if __name__ == "__main__":
