@@ -14,7 +14,7 @@
     +-- UpscalerRefused       an upscaler that cannot be used here     E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-FAMILY,
     |                                                                  E-MODEL-PATH
     +-- FaceRestorerNotFound  no face restorer of that name            E-FACE-RESTORER
-    +-- FaceRestorerRefused   one that cannot be used here             as UpscalerRefused
+    +-- FaceRestorerRefused   one that cannot be used here             E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- LoraNotFound          no LoRA of that name                     E-LORA-UNKNOWN
     +-- LoraUnusable          a LoRA's file that cannot be opened      E-MODEL-CORRUPT, E-MODEL-UNSAFE, E-MODEL-PATH
     +-- LoraFamily            a LoRA for other models, or none at all  E-LORA-FAMILY
@@ -32,7 +32,6 @@
     +-- MotionNotFound        no motion module of that name            E-MOTION-UNKNOWN
     +-- MotionUnusable        a motion module that cannot be opened    E-MODEL-CORRUPT, -UNSAFE, -PATH, -FAMILY
     +-- MotionFamily          one that is for another checkpoint       E-MOTION-FAMILY
-    +-- FaceRestorerRefused   a face restorer that cannot be used      E-MODEL-CORRUPT
     +-- EmbeddingRefused      a word of a textual inversion file       E-EMBEDDING, E-NAN
     +-- PreprocessorMissing   a detector whose files are not here      E-PREPROCESSOR-MISSING
     +-- PreprocessorRefused   a detector whose file cannot be used     E-MODEL-CORRUPT, E-MODEL-UNSAFE
