@@ -62,7 +62,7 @@ def build_page(
     """
     library = library or Library()
     with gr.Blocks(title="Easel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
-        gr.HTML(_HEADER, elem_id="easel-header")
+        header = gr.HTML(_HEADER, elem_id="easel-header")
         if hub_sign_in:
             gr.LoginButton(size="sm", elem_id="hub-sign-in")
         state = gr.HTML(elem_id="engine-state")
@@ -100,7 +100,16 @@ def build_page(
         watch_start(engine, page, state)
         api.add_endpoints(engine, library)
         picture_info.add_endpoint(engine, info)
+    _track_in(page, header)
     return page
+
+
+def _track_in(page: gr.Blocks, component: gr.HTML) -> None:
+    """Let the browser note of `component` alone, the page's first, how far hidden events are: it would go through the
+    whole page for each component that any event has changed so far, with every step that a job tells."""
+    for event in page.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [component]
 
 
 def _link(info: picture_info.Parts, form: Form, tabs: gr.Tabs) -> None:

@@ -1,7 +1,6 @@
 """How the page is served, and what else beside it."""
 
 import gc
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from starlette.types import Lifespan
 from presets.entrance import accounts_of, key_of
 from presets.images import FILE_LIMIT
 from presets.settings import Settings
-from tabs import api, picture_info, sessions, theme
+from tabs import api, picture_info, server, sessions, theme
 from tabs.access import OwnPagesOnly, access_of, is_gallery_private
 from tabs.api_lists import LISTS
 from tabs.calls import CheckedCalls
@@ -69,7 +68,7 @@ def serve(
         api_open=False,  # no way around the queue
     )
     sessions.guard(page)
-    _ask_oneself_directly()
+    server.prepare()
     _, address, _ = page.launch(
         max_threads=RUNNING_EVENTS,
         state_session_capacity=sessions.SESSIONS,
@@ -102,13 +101,6 @@ def serve(
         head=theme.head(),
     )
     return address
-
-
-def _ask_oneself_directly() -> None:
-    """Gradio asks its own server to begin, and must not do so by a proxy that the environment names."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys((*known, "localhost", "127.0.0.1", "::1")))
 
 
 def _middleware(

@@ -1,10 +1,18 @@
 """The server starts also where it cannot reach itself in time, or would ask a proxy for itself."""
 
+import asyncio
 import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import uvicorn
+from gradio.exceptions import ServerFailedToStartError
+from starlette.applications import Starlette
 
+from tabs.server import PatientServer
 from tests.fake_engine import FakeEngine
 from tests.served import served
 
@@ -24,3 +32,24 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_program_itself(tmp_path
     with served(FakeEngine(tmp_path), tmp_path) as address:
         assert httpx.get(f"{address}health/live").status_code == 200
     assert os.environ["NO_PROXY"].startswith(known)
+
+
+@asynccontextmanager
+async def six_seconds(_: Starlette) -> AsyncIterator[None]:
+    await asyncio.sleep(6)  # Gradio would wait for five
+    yield
+
+
+def test_a_server_may_take_long_to_begin_and_watches_no_code():
+    server = PatientServer(uvicorn.Config(Starlette(lifespan=six_seconds), port=0), reloader=object(), watchfn=print)
+    server.run_in_thread()
+    assert server.started and server.reloader is None
+    server.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_that_cannot_begin_says_so_at_once():
+    with socket.socket() as taken, pytest.raises(ServerFailedToStartError):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        PatientServer(uvicorn.Config(Starlette(), port=taken.getsockname()[1])).run_in_thread()
