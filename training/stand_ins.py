@@ -1,6 +1,6 @@
 """How thumbnails show what presets for other checkpoints do: as the starter draws with their settings but for what it
 takes to draw them with it; or where it has no words, or what finds depth, poses or lines does not ship, by what the
-painter knows (`props.py`)."""
+painter knows (`props.py`). Some of what ships is shown with another picture, to be told apart."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,15 +85,16 @@ STAND_INS: Mapping[tuple[str, str], StandIn] = MappingProxyType(
         ("image-to-image", "24-photo"): StandIn(
             {**_DRAWN, "prompt": "a yellow house on a meadow by day"}, given="image-to-image/22-ink", shown="halves"
         ),
-        ("image-to-image", "25-polish"): StandIn(_DRAWN),
-        ("image-to-image", "26-dream"): StandIn({**_DRAWN, "prompt": "a red house in the snow at night with stars"}),
+        ("image-to-image", "25-polish"): StandIn(
+{**_DRAWN, "prompt": "a blue boat by the sea by day with clouds"}, given="text-to-image/04-boat"),
+        ("image-to-image", "26-dream"): StandIn({**_DRAWN, "prompt": "a pink mushroom on a meadow by day"}),
         ("image-to-image", "27-depth"): StandIn({}, shown="pair", before="depth", after="space-in-neon"),
         ("image-to-image", "30-lcm"): StandIn(
             {**_STARTER, "prompt": "a green house by the sea by day with clouds", "loras": []}
         ),
         ("inpaint", "20-remove"): StandIn({**_MASKED, "prompt": "by the sea at sunset", "padding": 32, "seed": 11}),
         ("inpaint", "21-replace"): StandIn(
-            {**_MASKED, "prompt": "a white castle by the sea at sunset", "padding": 32}
+            {**_MASKED, "prompt": "a green lighthouse by the sea at sunset", "padding": 32}
         ),
         ("inpaint", "22-face"): StandIn(
             {**_MASKED, "prompt": "an orange cat on a meadow by day", "strength": 0.6, "padding": 32},
@@ -117,7 +118,7 @@ STAND_INS: Mapping[tuple[str, str], StandIn] = MappingProxyType(
             given="text-to-image/02-castle",
         ),
         ("inpaint", "26-soft"): StandIn(
-            {**_DRAWN, "prompt": "a blue house by the sea at sunset", "feather_mask": 24, "padding": 32}
+            {**_DRAWN, "prompt": "a pink house by the sea at sunset", "feather_mask": 24, "padding": 32}
         ),
         ("inpaint", "27-lines"): StandIn(
             {
@@ -148,8 +149,11 @@ STAND_INS: Mapping[tuple[str, str], StandIn] = MappingProxyType(
                 "units": [{"preprocessor": "canny", "control": _OUTLINE}],
             }
         ),
-        ("upscale", "20-photo"): StandIn(_TWICE, at=WINDOW),
-        ("upscale", "21-photo-twice"): StandIn(_TWICE, at=WINDOW),
+        ("upscale", "03-poster"): StandIn({}, given="text-to-image/06-balloon", at=(0.5, 0.66)),
+        ("upscale", "05-little-memory"): StandIn({}, given="text-to-image/08-mushroom", at=(0.5, 0.6)),
+        ("upscale", "06-plain"): StandIn({}, given="text-to-image/04-boat", at=(0.5, 0.5)),
+        ("upscale", "20-photo"): StandIn(_TWICE, given="text-to-image/07-lighthouse", at=(0.3, 0.6)),
+        ("upscale", "21-photo-twice"): StandIn(_TWICE, given="text-to-image/03-tree", at=(0.5, 0.5)),
         ("upscale", "22-anime"): StandIn(_TWICE, given=_CAT, at=(0.42, 0.5)),
         ("upscale", "23-sharp"): StandIn(_TWICE, given="text-to-image/31-lightning", at=(0.5, 0.3)),
         ("upscale", "24-fast"): StandIn(_TWICE, given="text-to-image/22-product", at=(0.5, 0.6)),
