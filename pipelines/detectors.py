@@ -25,6 +25,7 @@ from pipelines.engine.errors import PreprocessorRefused
 from pipelines.engine.headers import BrokenFile
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.engine.pickles import UnsafeFile, check_zip
+from pipelines.poses import drawn
 from presets.preprocessors import PreprocessSettings
 
 Pixels = np.ndarray
@@ -47,7 +48,7 @@ class Detector:
 
 def build(detector: Detector, paths: Sequence[Path]) -> Parts:
     """The detector's modules of its files, in main memory. Raises `PreprocessorRefused`."""
-    _open_package()
+    open_package()
     try:
         with redirect_stdout(sys.stderr):  # libraries print; stdout belongs to the program's results
             parts = detector.build([paths[0].parent] if detector.folder else [_read(path) for path in paths])
@@ -73,7 +74,7 @@ def look(detector: Detector, parts: Parts, image: Pixels, settings: PreprocessSe
         return np.asarray(detector.look(parts, whole, settings))[:height, :width]
 
 
-def _open_package() -> None:
+def open_package() -> None:
     """Have the parts of controlnet-aux imported one by one: the package itself imports them all, which takes seconds
     and fails where any of them does."""
     if "controlnet_aux" not in sys.modules:
@@ -350,7 +351,8 @@ def _pose(parts: Parts, image: Pixels, _: PreprocessSettings) -> Any:
         _around(Hand, parts["hand"]) if "hand" in parts else None,
         _around(Face, parts["face"], **face) if "face" in parts else None,
     )
-    return detector(image, **_sides(image), include_hand="hand" in parts, include_face="face" in parts)
+    poses = detector.detect_poses(image, include_hand="hand" in parts, include_face="face" in parts)
+    return drawn(poses, *image.shape[:2])
 
 
 def _around(kind: Any, model: Any, **attributes: Any) -> Any:

@@ -221,10 +221,9 @@ def checked_title(title: str) -> str:
     return plain
 
 
-def thumbnail_of(picture: Path) -> bytes:
-    """A picture's file as a WebP of at most `THUMBNAIL_SIDE`. Raises what Pillow raises where it cannot be read."""
-    with Image.open(picture, formats=("PNG", "JPEG", "WEBP")) as image:
-        small = image.convert("RGB")
+def thumbnail_of(picture: Image.Image) -> bytes:
+    """A picture as a WebP of at most `THUMBNAIL_SIDE`, clear where it is."""
+    small = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=82, method=6)

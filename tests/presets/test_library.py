@@ -42,14 +42,13 @@ def test_built_in_presets_are_whole_and_there_are_twelve_at_least(kind):
     library = Library()
     presets = library.presets(kind)
     assert library.problems(kind) == []
-    assert [preset.title for preset in presets if preset.warnings] == []
+    assert [preset.title for preset in presets if preset.warnings or not preset.thumbnail] == []
     assert all(preset.title and preset.help and not preset.is_own for preset in presets)
     of_starter = [preset for preset in presets if preset.values.get("checkpoint") == "storybook"]
     if issubclass(KINDS[kind], Drawing):
         assert len(of_starter) >= 6
         assert len(presets) - len(of_starter) >= 6
     else:
-        assert len([preset for preset in presets if preset.thumbnail]) >= 6
         assert len(presets) >= 12
 
 
@@ -147,10 +146,10 @@ def test_an_exported_file_can_be_imported_again(library):
     assert copy.values == library.find(KIND, "Mine").values
 
 
-def test_a_thumbnail_is_made_of_a_picture(tmp_path):
-    Image.new("RGB", (900, 600), "red").save(tmp_path / "saved.png")
-    with Image.open(io.BytesIO(thumbnail_of(tmp_path / "saved.png"))) as image:
-        assert (image.format, image.size) == ("WEBP", (128, 85))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_thumbnail_is_made_of_a_picture(mode):
+    with Image.open(io.BytesIO(thumbnail_of(Image.new(mode, (900, 600))))) as image:
+        assert (image.format, image.size, image.mode) == ("WEBP", (128, 85), mode)
 
 
 BAD = {
