@@ -33,12 +33,18 @@ TOLD_PLACES = 10
 ESTIMATED_PLACES = 1000
 TRIES = 2
 """How often one program begins a job at most, where each time the worker died before another picture was saved."""
-ALL_TRIES = 4
-"""How often all programs do, where each time the worker or the program died so."""
+SUSPECT_TRIES = 4
+"""How often all programs do so, where the worker or the program died, before the job waits behind all others."""
+ALL_TRIES = 12
+"""How often all programs do at most."""
 PICTURES_SEARCHED = 200
 """The gallery's newest pictures, among which those of a job that was cut off are looked for."""
 
 _log = logging.getLogger("easel.jobs")
+
+
+def _is_suspect(job: Job) -> bool:
+    return job.started is not None and job.tries >= SUSPECT_TRIES
 
 
 class Ledger:
@@ -62,16 +68,22 @@ class Ledger:
         self._forgotten = 0.0
 
     def restore(self, cancel: Callable[[Job], None], detail: str) -> None:
-        """Take up the jobs that an earlier program left. They are told that they wait for `detail`."""
-        for job in self._store.unfinished(cancel):
+        """Take up the jobs that an earlier program left. They are told that they wait for `detail`. One that programs
+        died of again and again waits until all others had their turn."""
+        jobs = self._store.unfinished(cancel)
+        self._places = max((job.place for job in jobs), default=0)
+        for job in sorted(jobs, key=_is_suspect):
             self._jobs[job.id] = job
-            self._places = max(self._places, job.place)
             job.kept = True
             if job.started is not None and job.tries >= ALL_TRIES:
                 self.put(job, _failed(ProgramDied(job.tries)))
                 continue
             self._cut_off.add(job.id)
-            job.started = None
+            is_last, job.started = _is_suspect(job), None
+            if is_last:
+                self._places += 1
+                job.place = self._places
+                self._store.update(job)
             self.line.append(job)
             job.put(Queued(position=len(self.line), detail=detail))
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.engine.errors import WorkerDied
 from pipelines.engine.jobs import Event, Failed, Finished, Job, Queued, Saved, Stopped
-from pipelines.engine.ledger import ALL_TRIES, KEPT_JOBS, Ledger
+from pipelines.engine.ledger import ALL_TRIES, KEPT_JOBS, SUSPECT_TRIES, Ledger
 from pipelines.engine.store import JobStore
 from presets.errors import UserError
 from presets.gallery import Gallery
@@ -73,7 +73,16 @@ def test_queued_jobs_run_on_in_order_after_a_restart(program, tmp_path):
     assert isinstance(next(iter(after.line)).last_event, Queued)
 
 
-def test_a_job_that_ran_is_next_until_four_programs_died_of_it(program, tmp_path):
+def test_a_job_that_ran_is_next_until_four_programs_died_of_it_and_then_the_last(program, tmp_path):
+    job, other = program.accept(), program.accept()
+    for tries in range(1, SUSPECT_TRIES + 1):
+        assert (program.begun().id, program.ledger.current.tries) == (job.id, tries)
+        program = restarted(program, tmp_path)
+    assert program.begun().id == other.id
+    assert [waiting.id for waiting in restarted(program, tmp_path).ledger.line] == [other.id, job.id]
+
+
+def test_a_job_that_programs_go_on_dying_of_fails(program, tmp_path):
     job = program.accept()
     for tries in range(1, ALL_TRIES + 1):
         assert (program.begun().id, program.ledger.current.tries) == (job.id, tries)
