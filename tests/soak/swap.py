@@ -5,7 +5,8 @@
 Prints JSON. Four people always have jobs waiting in one engine, each with one of four checkpoints and six LoRAs or
 none, in memory for two. `switches` counts the jobs that had another checkpoint or LoRA than the one before,
 `from_disk` those that had to be read; `different` are pictures that are not the ones of an engine that has room for
-all and draws them one by one (goal 0); `slope_bytes` is by how much the worker's resident set grows in 100 jobs (least
+all and draws them one by one (goal 0); `resident_bytes` is the worker's resident set, the median of each tenth of the
+jobs, `slope_bytes` is by how much the worker's resident set grows in 100 jobs (least
 squares over the second half; goal: under 1 MB).
 """
 
@@ -71,8 +72,7 @@ def _soak(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         "switches": sum(choice != before for choice, before in zip(choices[1:], choices, strict=False)),
         "from_disk": hows.count("from disk"),
         "different": sum(_digest(job) != expected[_choice(job)] for job in ended),
-        "resident_bytes_first_tenth": round(numpy.median(sizes[: len(sizes) // 10])),
-        "resident_bytes_last_tenth": round(numpy.median(sizes[-(len(sizes) // 10) :])),
+        "resident_bytes": [round(numpy.median(tenth)) for tenth in numpy.array_split(sizes, 10)],
         "slope_bytes": round(float(numpy.polyfit(range(len(sizes) // 2), sizes[-(len(sizes) // 2) :], 1)[0]) * 100),
     }
 

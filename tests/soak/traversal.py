@@ -34,6 +34,12 @@ from tests.paths import traversals
 SECRET = "the secret that nobody may read"
 AT_ONCE = 8
 FIRST = 10
+PARTS = {
+    "units": ("picture", "control", "preprocessor", "mode", "union_type"),
+    "references": ("picture", "adapter"),
+    "blend": ("picture",),
+}
+"""Fields that are lists, and the texts and pictures in what they list."""
 
 Call = tuple[str, str, object]
 """Method, path and body."""
@@ -79,7 +85,7 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
         try:
             found = asyncio.run(_asked(f"http://127.0.0.1:{port}/", program.pid, outside / "secret.png", texts))
         finally:
-            program.send_signal(2)
+            program.terminate()
         seen = json.loads(program.communicate()[0].splitlines()[-1])
     control = seen[:1] == [event for event in seen[:1] if "/etc/passwd" in event]
     events = {
@@ -213,8 +219,9 @@ def _with(text: str, schema: dict[str, Any], sound: dict[str, Any]) -> Iterator[
         yield {**sound, "prompt": f"<lora:{text}:1> __{text}__ {{{text}|b}}"}
         yield {**sound, "styles": [text]}
         yield {**sound, "loras": [{"name": text}]}
-    for part in schema["properties"].get("units", {}) and ("picture", "control", "preprocessor", "mode", "union_type"):
-        yield {**sound, "units": [{**sound["units"][0], part: text}]}
+    for name, parts in PARTS.items():
+        for part in parts if name in schema["properties"] else ():
+            yield {**sound, name: [{**sound.get(name, ({},))[0], part: text}]}
 
 
 def _events(place: int, text: str, config: dict[str, Any]) -> Iterator[Call]:
