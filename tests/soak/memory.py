@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import random
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
@@ -56,7 +57,11 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as home:
         studio = Studio(Path(home), random.Random(options.seed))
-        print(json.dumps({place: dict(studio.soak(place, options.count)) for place in PLACES}, indent=2))
+        found: dict[str, dict[str, int]] = {}
+        for place in PLACES:
+            found[place] = dict(studio.soak(place, options.count))
+            print(place, found[place], file=sys.stderr, flush=True)
+        print(json.dumps(found, indent=2))
 
 
 @contextlib.contextmanager
