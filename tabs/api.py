@@ -15,6 +15,7 @@ from presets.library import Library
 from presets.requests import KINDS, AnyRequest
 from tabs.api_lists import add_lists
 from tabs.api_schemas import file_schema, parameter_schemas
+from tabs.callers import calling
 from tabs.owners import owner_of_page
 from tabs.records import record
 from tabs.submitting import submit
@@ -56,13 +57,11 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
             job = await submit(engine, request(values), owner=owner_of_page(caller), kept=False)
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
-        try:
+        with calling(caller.session_hash, job):
             async with aclosing(job.stream()) as events:
                 async for event in events:
                     await turn()
                     yield _answer(job, event)
-        finally:
-            job.cancel()
 
     def check(*values: Any) -> list[dict[str, Any]]:
         verdicts = {name: gr.validate(True, "") for name in schemas}

@@ -20,14 +20,18 @@ from gradio.blocks import BlocksConfig
 from gradio.queueing import Queue
 from gradio.utils import LRUCache
 
+from tabs import callers
+
 SESSIONS = 2000
 """Above which idle ones are forgotten; so many, of those that were used last, keep their state. Those whose events run
 or wait are fewer: see `RUNNING_EVENTS` in page.py."""
 
 
 def guard(page: gr.Blocks) -> None:
-    """Let the page's queue keep the sessions that wait, and its sessions begin at once. Before it is served."""
+    """Let the page's queue keep the sessions that wait, and end the jobs of those that leave, and its sessions begin at
+    once. Before it is served."""
     page._queue.pending_messages_per_session = Sessions(page._queue)
+    callers.watch(page._queue)
     page.default_config.__class__ = _PageConfig
 
 

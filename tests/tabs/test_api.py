@@ -12,6 +12,7 @@ from presets.errors import UserError
 from presets.requests import TextToImage
 from tabs.api import ENDPOINTS
 from tests.fake_engine import FakeEngine
+from tests.waiting import wait_until
 
 ENDPOINT = "/text_to_image"
 HUGE = "a " * 100_000
@@ -97,6 +98,18 @@ def test_cancelling_the_clients_job_cancels_the_engines(client: Client, engine: 
     finally:
         engine.gate = None
     assert client.predict(prompt="a boat", steps=1, api_name=ENDPOINT)[1]["state"] == "finished"
+
+
+def test_a_caller_that_goes_away_ends_its_job_though_nothing_more_is_told(address: str, engine: FakeEngine):
+    engine.gate = threading.Event()
+    try:
+        call = httpx.post(f"{address}gradio_api/call/v2{ENDPOINT}", json={"prompt": "a boat"})
+        with httpx.stream("GET", f"{address}gradio_api/call{ENDPOINT}/{call.json()['event_id']}") as answer:
+            assert any("generating" in line for line in answer.iter_lines())
+        wait_until(lambda: engine.submitted[-1].done, 5)
+        assert isinstance(engine.submitted[-1].last_event, Stopped)
+    finally:
+        engine.gate = None
 
 
 def test_control_characters_are_removed_with_a_warning(client: Client):
