@@ -10,6 +10,7 @@ slow above one second of processor time, large above 64 MB.
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -140,6 +141,8 @@ class _Room:
             ended = self.reader.load(folder, "sound")
             assert ended == "loaded", f"{folder}: {ended}"
             path.unlink()
+        gc.collect()
+        gc.freeze()  # as the program does: going through the libraries' objects is none of a file's cost
         self.watch = Watch(readable=[options.root, ROOT], writable=[options.root / "models"]).install()
 
     def read(self, number: int) -> dict[str, Any]:
