@@ -135,18 +135,14 @@ class IpAdapterFiles:
 
     def list(self) -> tuple[ControlInfo, ...]:
         """All by name, those that cannot be used, or that lack their encoder, with the reason as their `problem`."""
-        lacking = self._lacking()
-        return tuple(info.model_copy(update=lacking.get(info.name, {})) for info in self._files.list())
-
-    def _lacking(self) -> dict[str, dict[str, str]]:
-        """The problem of each adapter whose encoder is not here, by its name."""
         found = dict(self._files.all())
         encoders = _encoders(found)
-        return {
+        lacking = {
             name: {"problem": ImageEncoderMissing(name, one.reads, FOLDERS[0]).message}
             for name, one in found.items()
             if isinstance(one, IpAdapterFile) and not any(map(one.understands, encoders))
         }
+        return tuple(info.model_copy(update=lacking.get(info.name, {})) for info in self._files.told(found))
 
     def find(self, name: str, model: Model) -> tuple[IpAdapterFile, ImageEncoderFile]:
         """The IP-Adapter that `name` means, and the encoder that it reads pictures by: a listed name, in any case, or

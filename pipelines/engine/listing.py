@@ -60,9 +60,13 @@ class Listing(ABC, Generic[File]):
 
     def list(self) -> tuple[ControlInfo, ...]:
         """All by name, those that cannot be used with the reason as their `problem`."""
+        return self.told(dict(self.all()))
+
+    def told(self, found: Mapping[str, File | UserError]) -> tuple[ControlInfo, ...]:
+        """As `list`, of `found`."""
         return tuple(
             ControlInfo(name=name, problem=file.message) if isinstance(file, UserError) else file.info()
-            for name, file in self.all()
+            for name, file in found.items()
         )
 
     def find(self, name: str, model: Model) -> File:
