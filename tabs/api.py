@@ -15,7 +15,7 @@ from presets.library import Library
 from presets.requests import KINDS, AnyRequest
 from tabs.api_lists import add_lists
 from tabs.api_schemas import file_schema, parameter_schemas
-from tabs.callers import calling
+from tabs.callers import calling, listening
 from tabs.owners import owner_of_page
 from tabs.records import record
 from tabs.submitting import submit
@@ -58,6 +58,7 @@ def _add(engine: Engine, name: str, kind: type[AnyRequest]) -> None:
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
         with calling(caller.session_hash, job):
+            await listening(caller.session_hash, job)
             async with aclosing(job.stream()) as events:
                 async for event in events:
                     await turn()

@@ -1,10 +1,14 @@
 """The jobs of those who call Gradio's endpoints: who goes away leaves none behind.
 
-Gradio closes a call whose connection has ended only once its job tells of something more, a step or more later.
+Gradio closes a call whose connection has ended only once its job tells of something more, a step or more later; and it
+goes on with one that was sent and whose answer nobody ever began to read.
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from gradio.queueing import Queue
 
@@ -12,6 +16,34 @@ from pipelines.engine.jobs import Job
 
 _jobs: dict[str, set[Job]] = {}
 """By session, a random word that each caller makes up. Changed on the event loop alone."""
+
+_readers: Counter[str] = Counter()
+"""By session: how many wait for what it is told. Changed on the event loop alone."""
+LOOK_SECONDS = 0.1
+
+
+class Messages(asyncio.Queue[Any]):
+    """What a session is told and has not read yet."""
+
+    def __init__(self, session: str):
+        super().__init__()
+        self._session = session
+
+    async def get(self) -> Any:
+        _readers[self._session] += 1
+        try:
+            return await super().get()
+        finally:
+            _readers[self._session] -= 1
+            if not _readers[self._session]:
+                del _readers[self._session]
+
+
+async def listening(session: str | None, job: Job) -> None:
+    """Wait until the session's answers are read, or the job has ended. Whoever has sent a job and does not come for
+    its answer watches it as little as a page that was closed."""
+    while session and not _readers[session] and not job.done:
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Sessions(LRUCache[str, "asyncio.Queue[Any]"]):
     def __setitem__(self, key: str, value: "asyncio.Queue[Any]") -> None:
         if key not in self and len(self) >= self.max_size:
             self._forget_idle()
-        OrderedDict.__setitem__(self, key, value)
+        OrderedDict.__setitem__(self, key, value if isinstance(value, callers.Messages) else callers.Messages(key))
 
     def __missing__(self, key: str) -> "asyncio.Queue[Any]":  # noqa: ARG002 - whoever it is, nobody reads it
         return asyncio.Queue()

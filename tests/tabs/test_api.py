@@ -112,6 +112,19 @@ def test_a_caller_that_goes_away_ends_its_job_though_nothing_more_is_told(addres
         engine.gate = None
 
 
+def test_a_job_is_watched_only_once_its_answer_is_read(address: str, engine: FakeEngine):
+    engine.gate = threading.Event()
+    try:
+        call = httpx.post(f"{address}gradio_api/call/v2{ENDPOINT}", json={"prompt": "a boat"})
+        wait_until(lambda: engine.submitted[-1].state == "running", 5)
+        assert not engine.submitted[-1].is_watched
+        with httpx.stream("GET", f"{address}gradio_api/call{ENDPOINT}/{call.json()['event_id']}") as answer:
+            assert any("generating" in line for line in answer.iter_lines())
+            assert engine.submitted[-1].is_watched
+    finally:
+        engine.gate = None
+
+
 def test_control_characters_are_removed_with_a_warning(client: Client):
     _, record = client.predict(prompt="a\x00 boat\u202e", steps=1, api_name=ENDPOINT)
     picture = record["pictures"][0]
