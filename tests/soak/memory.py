@@ -1,6 +1,6 @@
 """Memory that runs out, at each place where it is taken: afterwards the next job draws what it always draws.
 
-    python -m tests.soak.memory [--count 100] [--seed 0]
+    python -m tests.soak.memory [--count 100] [--seed 0] [--places load encode ...]
 
 Prints JSON. A real worker of the CPU with small checkpoints, a LoRA and an upscaler; what finds no memory is put into
 the libraries' own calls: files brought into memory, a LoRA read, merged; modules run. Each time it is one random call,
@@ -53,12 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES), help="those alone (default all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as home:
         studio = Studio(Path(home), random.Random(options.seed))
         found: dict[str, dict[str, int]] = {}
-        for place in PLACES:
+        for place in options.places:
             found[place] = dict(studio.soak(place, options.count))
             print(place, found[place], file=sys.stderr, flush=True)
         print(json.dumps(found, indent=2))
