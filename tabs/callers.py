@@ -7,7 +7,7 @@ goes on with one that was sent and whose answer nobody ever began to read.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gradio.queueing import Queue
@@ -19,7 +19,10 @@ _jobs: dict[str, set[Job]] = {}
 
 _readers: Counter[str] = Counter()
 """By session: how many wait for what it is told. Changed on the event loop alone."""
-LOOK_SECONDS = 0.1
+_arrivals: dict[str, asyncio.Event] = {}
+"""By session whose reader a call waits for."""
+LOOK_SECONDS = 2.0
+"""Between looks whether a job that nobody listens to has ended."""
 
 
 class Messages(asyncio.Queue[Any]):
@@ -31,6 +34,8 @@ class Messages(asyncio.Queue[Any]):
 
     async def get(self) -> Any:
         _readers[self._session] += 1
+        if self._session in _arrivals:
+            _arrivals.pop(self._session).set()
         try:
             return await super().get()
         finally:
@@ -42,8 +47,13 @@ class Messages(asyncio.Queue[Any]):
 async def listening(session: str | None, job: Job) -> None:
     """Wait until the session's answers are read, or the job has ended. Whoever has sent a job and does not come for
     its answer watches it as little as a page that was closed."""
-    while session and not _readers[session] and not job.done:
-        await asyncio.sleep(LOOK_SECONDS)
+    try:
+        while session and not _readers[session] and not job.done:
+            arrival = _arrivals.setdefault(session, asyncio.Event())
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(arrival.wait(), LOOK_SECONDS)
+    finally:
+        _arrivals.pop(session or "", None)
 
 
 @contextmanager
