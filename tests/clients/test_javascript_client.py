@@ -1,7 +1,6 @@
-"""The endpoint through @gradio/client, in Node. Needs node and npm; the client is fetched once."""
+"""The endpoint through @gradio/client, in Node."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,29 +12,16 @@ from presets.drawing import Drawing
 from presets.metadata import read_request
 from presets.requests import KINDS, TextToImage
 from presets.settings import Settings
+from tests.javascript import FOLDER, node
 from tests.pixels import drawn, pixels
 
-FOLDER = Path(__file__).parent
 LONG_STEPS = 149
 """Of the job that `client.mjs` cancels, and of no other test's."""
 
 
 @pytest.fixture(scope="module")
-def node() -> str:
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if not program or not npm:
-        pytest.skip("node and npm are needed for the JavaScript client")
-    if not (FOLDER / "node_modules" / "@gradio" / "client").is_dir():
-        install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"]
-        done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            pytest.skip(f"npm could not install @gradio/client: {done.stderr[-200:]}")
-    return program
-
-
-@pytest.fixture(scope="module")
-def report(node: str, real_address: str) -> dict:
-    command = [node, str(FOLDER / "client.mjs"), real_address]
+def report(real_address: str) -> dict:
+    command = [node(), str(FOLDER / "client.mjs"), real_address]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
