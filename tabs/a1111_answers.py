@@ -48,13 +48,13 @@ def told(content: bytes, engine: Engine) -> dict[str, Any]:
 
 
 def progress_of(job: Job | None) -> dict[str, Any]:
-    last = job.last_event if job else None
+    last, seen = (job.last_event, job.preview) if job else (None, None)
     state = {"skipped": False, "interrupted": bool(job and job.is_cancelled), "job_count": int(job is not None)}
     if not isinstance(last, Progress):
         return {"progress": 0.0, "eta_relative": 0.0, "state": state, "current_image": None, "textinfo": None}
     share = (last.picture - 1 + last.step / last.steps) / last.pictures
     state |= {"sampling_step": last.step, "sampling_steps": last.steps}
-    preview = base64.b64encode(last.preview).decode() if last.preview else None
+    preview = base64.b64encode(seen).decode() if seen else None
     rest = {"state": state, "current_image": preview, "textinfo": None}
     return {"progress": round(share, 4), "eta_relative": last.remaining, **rest}
 

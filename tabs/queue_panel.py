@@ -3,11 +3,13 @@ counted."""
 
 import html
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.blocks import Block
 
 from pipelines.engine.jobs import PASS_SECONDS, PASSES, Engine, Failed, Job, Progress, Queued
+from presets.gallery_files import identifier_of
 from tabs import markup
 from tabs.badges import seconds_in_words
 from tabs.job_links import link_to
@@ -97,10 +99,22 @@ def _row(job: Job, place: Queued | None, *, is_first: bool = True) -> str:
         buttons += [] if job.kept else [_button("keep", "Keep", job)]
     buttons.append(link_to(job))
     return (
-        f'<tr class="{job.state}"><td><span class="badge {job.state}">{job.state}</span></td>'
+        f'<tr class="{job.state}"><td class="seen">{_seen(job)}</td>'
+        f'<td class="state"><span class="badge {job.state}">{job.state}</span></td>'
         f'<th scope="row">{markup.escaped(shown)}<small>{html.escape(job.request.title)}</small></th>'
         f"<td>{markup.escaped(where(job, place))}</td><td>{''.join(buttons)}</td></tr>"
     )
+
+
+def _seen(job: Job) -> str:
+    """What there is to see of it: its last picture, small, or the one that is being drawn."""
+    if job.preview:
+        source = markup.jpeg_source(job.preview)
+    elif job.saved:
+        source = f"api/pictures/{quote(identifier_of(job.saved[-1].path))}/thumbnail"
+    else:
+        return ""
+    return f'<img src="{source}" alt="">'
 
 
 def _button(action: str, text: str, job: Job) -> str:

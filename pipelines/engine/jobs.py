@@ -216,6 +216,14 @@ class Job:
         return self._events[-1] if self._events else None
 
     @property
+    def preview(self) -> bytes | None:
+        """The picture that is being drawn, as far as it was last shown: a JPEG."""
+        for event in reversed(self._events):
+            if not isinstance(event, Progress) or event.preview:
+                return event.preview if isinstance(event, Progress) else None
+        return None
+
+    @property
     def is_watched(self) -> bool:
         """Whether anybody reads its `stream` now."""
         return bool(self._listeners)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engine.jobs import Failed, Job, Queued
+from pipelines.engine.jobs import Failed, Job, Progress, Queued
+from presets.gallery_files import identifier_of
 from presets.requests import TextToImage
 from tabs.queue_panel import do, line_of, table_of, where
 from tests.fake_engine import FakeEngine
@@ -68,3 +69,14 @@ def test_a_failed_job_says_why_and_nothing_is_html(engine: FakeEngine):
 
 def test_an_empty_list_has_words():
     assert "Your jobs" in table_of([], {})
+
+
+def test_a_job_is_seen_by_its_preview_and_then_by_its_picture(engine: FakeEngine):
+    (job,) = submitted(engine, "a boat")
+    assert "<img" not in table_of([job], {})
+    for step, preview in enumerate((b"\xff\xd8", None)):
+        job.put(Progress(picture=1, pictures=1, step=step, steps=2, seconds=0.1, remaining=0.1, preview=preview))
+    assert 'src="data:image/jpeg;base64,/9g="' in table_of([job], {})
+    engine.gate.set()
+    job.result()
+    assert f'src="api/pictures/{identifier_of(job.saved[-1].path)}/thumbnail"' in table_of([job], {})
