@@ -5,10 +5,12 @@ Gradio's own `blocked_paths` compares names in lower case before it follows link
 capital letter in its name leads around it.
 """
 
+import errno
 import os
 import re
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -49,3 +51,10 @@ class OnlyPictures:
         if not file.is_relative_to(self.folder.resolve()):
             return False
         return file.suffix.lower() != ".png" or (self.is_private and is_guessable(file))
+
+
+async def answer_long_name(_: Request, error: Exception) -> JSONResponse:
+    """HTTP 404 where a file was asked for by a name longer than any can have, of which Gradio takes no notice."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return JSONResponse({"detail": "Not Found"}, status_code=404)
+    raise error

@@ -22,7 +22,7 @@ from tabs.api_lists import LISTS
 from tabs.calls import CheckedCalls
 from tabs.hub_account import HubAccount
 from tabs.owners import OwnerCookie
-from tabs.picture_files import OnlyPictures
+from tabs.picture_files import OnlyPictures, answer_long_name
 from tabs.root_path import UnderRootPath
 from tabs.signing_in import SignedInOnly
 from tabs.upload_limits import WholeUploads
@@ -91,6 +91,7 @@ def serve(
             "routes": list(routes),
             "lifespan": lifespan,
             "middleware": _middleware(page, settings, pictures, kinds),
+            "exception_handlers": {OSError: answer_long_name},
         },
         max_file_size=FILE_LIMIT,
         enable_monitoring=False,

@@ -43,6 +43,12 @@ def test_nothing_beside_the_pictures_can_be_fetched(address: str, pictures: Path
     assert status(address, f"{route}{pictures}/x/gradio_api/file=/%2e%2e/%2e%2e/%2e%2e/{name}") == 403
 
 
+@pytest.mark.parametrize("folder", ["static", "assets", "svelte"])
+def test_a_name_that_no_file_can_have_is_of_no_file(address: str, folder: str):
+    answer = httpx.get(f"{address}{folder}/{'x' * 5000}")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="a folder of Linux")
 def test_the_index_cannot_be_fetched_by_another_name(address: str, pictures: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(pictures)
