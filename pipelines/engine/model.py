@@ -162,11 +162,17 @@ def files_of(checkpoint: Path) -> Iterator[Path]:
         yield checkpoint
         yield from (path for path in (sidecar_of(checkpoint),) if path.is_file())
         return
-    for path in sorted(checkpoint.iterdir()):
-        if path.is_file():
-            yield path
-        elif path.name in WEIGHT_STEMS or path.name in _OTHER_PARTS:
-            yield from (inner for inner in sorted(path.iterdir()) if inner.is_file())
+    for entry in _entries(checkpoint):
+        if entry.is_file():
+            yield Path(entry.path)
+        elif entry.name in WEIGHT_STEMS or entry.name in _OTHER_PARTS:
+            yield from (Path(inner.path) for inner in _entries(entry) if inner.is_file())
+
+
+def _entries(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """Its files and folders by name. What each is, the folder itself tells: every job asks for this."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def inspect_file(path: Path, name: str) -> Model:
