@@ -47,8 +47,6 @@ DEEPEST = 8
 """Levels of folders below `checkpoints/` that are looked into."""
 KEPT_SECONDS = 1.0
 """How long `find` trusts the last walk: a name is looked up at each keystroke in the prompt."""
-SEEN_SECONDS = 0.02
-"""How long `find` trusts its last look at a checkpoint's files: one request asks for its checkpoint several times."""
 
 _HUB_MARKS = {"xl": "sdxl", "flux": "flux", "stable-diffusion-3": "sd3"}
 
@@ -89,7 +87,6 @@ class Catalog:
         self._vaes = Findings(inspect_vae, VaeRefused)
         self._from_hub: dict[str, Model] = {}
         self._entries: _Entries = {}
-        self._seen: dict[str, float] = {}
         self._scanned = -math.inf
         self._lock = threading.Lock()
 
@@ -110,14 +107,10 @@ class Catalog:
         the name alone tells the family and with it the native size (`_HUB_MARKS`, else SD 1.x).
         Raises `ModelNotFound`, or the error of a file that cannot be used.
         """
-        now = time.monotonic()
-        if now - self._scanned < KEPT_SECONDS:
+        if time.monotonic() - self._scanned < KEPT_SECONDS:
             with suppress(UserError):
                 model = self._looked_up(name, self._entries)
-                if now - self._seen.get(model.identity, -math.inf) < SEEN_SECONDS:
-                    return model
                 if _is_unchanged(model):
-                    self._seen = {model.identity: now}
                     return model
         return self._looked_up(name, self._scan())
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
@@ -108,7 +109,7 @@ class LocalEngine:
         self._motions = MotionFiles(self._catalog)
         beside = (self._upscalers, self._face_restorers, self._annotators, self._ip_adapters, self._motions)
         files = (self._catalog, self._loras, self._controls, *beside)
-        self._inventory = Inventory(*files, settings.pixel_limit, fetch=settings.manage_models)
+        self._inventory = partial(Inventory, *files, settings.pixel_limit, fetch=settings.manage_models)
         self._token_counters: dict[Path, TokenCounter] = {}
         self._lock = threading.RLock()
         self._state: State = "starting"
@@ -335,7 +336,7 @@ class LocalEngine:
     # Before the queue
 
     def _resolve(self, request: AnyRequest) -> AnyRequest:
-        return self.styles.applied(request).examined(self.inputs).settled(self._inventory)
+        return self.styles.applied(request).examined(self.inputs).settled(self._inventory())
 
     def _cancel(self, job: Job) -> None:
         with self._lock:
